@@ -1,0 +1,268 @@
+"""Frozen value types that travel between the rooms.
+
+Nothing here does I/O, and nothing here imports a room: a type lives in this module when two rooms on
+different floors speak about it. Times are unix seconds (``float``), sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, Protocol
+from uuid import UUID
+
+from gateway.secrets import SecretReference
+
+PrincipalKind = Literal["human", "machine"]
+Factor = Literal["certificate", "password", "scram"]
+Durability = Literal["written", "synced"]
+TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller; only `gateway.identity` makes one.
+
+    ``factors`` says how it proved itself on this connection, ``expires_at`` when that proof ends
+    (unix seconds, None: the proof has no end of its own).
+    """
+
+    name: str
+    kind: PrincipalKind
+    groups: frozenset[str]
+    factors: frozenset[Factor]
+    authenticated_at: float
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a target listens: a host and port, or a unix socket's path (then ``port`` is 0)."""
+
+    host: str
+    port: int
+
+    @property
+    def is_unix(self) -> bool:
+        return self.host.startswith("/")
+
+    def __str__(self) -> str:
+        if self.is_unix:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetTls:
+    """How the gateway speaks TLS to a target (libpq's sslmode words)."""
+
+    mode: TlsMode = "verify-full"
+    ca: str | None = None
+    certificate: str | None = None
+    key: SecretReference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One way to log in at a target; the first whose who-globs match the principal is used.
+
+    With neither ``principals`` nor ``groups`` it fits everybody.
+    """
+
+    user: str
+    password: SecretReference | None = None
+    principals: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A system behind the gateway."""
+
+    name: str
+    protocol: str
+    address: Address
+    tls: TargetTls
+    credentials: tuple[Credential, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The fixed half of every decision: who asks, for what, from where.
+
+    ``role`` is the user at the target, ``address`` the caller's IP address.
+    """
+
+    principal: Principal
+    target: Target
+    database: str
+    role: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The unit policy decides on; here one SQL message (a client message is decided as a whole).
+
+    relations           every relation the text could mean, as ``schema.name``: an unqualified name stands
+                        for all relations of that name, a view also for what it reads
+    functions           every function called: as written, by its bare name, and every overload as ``schema.name``
+    untrusted_functions what could run and isn't known to be harmless in this database: the server's own by their bare
+                        name, others as ``schema.name``; also what is behind operators, types, casts and views
+    labels              labels of all relations above
+    clean_writes        nothing that is written can come from a labelled column
+    row_bound           most rows that it can return, None when nothing bounds them
+    revealing           it reads what shows values, statements or credentials of others (pg_stats, pg_stat_activity, ...)
+    opaque              why the text is not fully understood; None when it is
+    names               prepared statements and cursors that it (re)defines or drops in SQL
+    """
+
+    text: str
+    normalised: str
+    digest: str
+    verbs: frozenset[str]
+    relations: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+    untrusted_functions: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
+    without_where: bool = False
+    clean_writes: bool = True
+    row_bound: int | None = None
+    revealing: bool = False
+    opaque: str | None = None
+    names: frozenset[str] = frozenset()
+    kind: Literal["sql"] = "sql"
+
+
+class Outcome(Enum):
+    ALLOW = "allow"
+    DENY = "deny"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What policy says about one operation or one connection.
+
+    rules     names of every entry that made it (policy.md, semantics 1), in a stable order
+    message   the deciding entry's own words to the caller, if it has any
+    observed  names of ``observe: true`` entries that would have changed it
+    lasting   it stays true as long as the snapshot does (no entry looked at the clock)
+    """
+
+    outcome: Outcome
+    rules: tuple[str, ...] = ()
+    message: str | None = None
+    observed: tuple[str, ...] = ()
+    durability: Durability = "written"
+    lasting: bool = True
+
+
+MethodName = Literal["null", "redact", "token", "hmac", "partial", "clear"]
+
+STRICTEST_FIRST: tuple[MethodName, ...] = ("null", "redact", "token", "hmac", "partial", "clear")
+"""policy.md, semantics 8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a value is masked. ``keep_first`` and ``keep_last`` (characters) belong to ``partial``."""
+
+    name: MethodName
+    keep_first: int = 0
+    keep_last: int = 0
+
+    @property
+    def strictness(self) -> tuple[int, int]:
+        """Sorts the strictest first; among partial ones the one that keeps less."""
+        return STRICTEST_FIRST.index(self.name), self.keep_first + self.keep_last
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why an operation was refused, in words for the caller; the protocol makes its native error of it."""
+
+    message: str
+    detail: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultField:
+    """One column of a result, as PostgreSQL's RowDescription gives it (manual, "Message Formats").
+
+    table_oid, attnum  where the values come from; 0 where the server doesn't say. ``attnum`` is below 0 for system
+                       columns, 0 with an oid for a whole row
+    type_oid           the base type's: the server resolves domains
+    typmod             -1, or what the type makes of it (varchar and bpchar: length + 4)
+    format             0 text, 1 binary; Describe of a statement always says text, the portal's formats count
+    """
+
+    name: bytes
+    table_oid: int
+    attnum: int
+    type_oid: int
+    typmod: int
+    format: int
+
+
+class RowPlanner(Protocol):
+    """Decides how the rows of one result are masked.
+
+    One planner stands for one (access, policy snapshot, catalogue): a result planned by another planner is
+    planned anew.
+    """
+
+    def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
+        """How to rewrite rows of these columns; None: they pass as they are.
+
+        Raises CatalogueStale when a column's relation is not known yet, unless ``final``: then the catalogue was
+        just reloaded, and what is unknown even now is masked with all that the database could hold.
+        """
+
+
+class RowRewriter(Protocol):
+    """Rewrites whole DataRow messages, back to back."""
+
+    def apply(self, data: bytes) -> bytes:
+        """Raises PeerError when a row does not parse."""
+
+
+class CatalogueStale(Exception):
+    """A result shows a relation that the catalogue has not seen; reload it and plan again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The corridor's answer to one asked operation. Only `gateway.session` makes one.
+
+    number   the operation's number in its session, as the recording has it
+    planner  masks the operation's results; None: nothing on this target is hidden from this principal
+    tainted  a labelled relation is in play: error texts are not shown as the target wrote them
+    marker   what the target is sent instead of a denied operation
+    """
+
+    operation: Operation
+    number: int
+    planner: RowPlanner | None = None
+    tainted: bool = False
+    denial: Denial | None = None
+    marker: bytes = b""
+
+
+def uuid7(now: float, random_bytes: bytes) -> str:
+    """A session id: UUID version 7 (RFC 9562 section 5.7), so that ids sort by time.
+
+    now  unix seconds, random_bytes  10 bytes of randomness (74 bits of them are used)
+    Raises ValueError when there is less randomness, or ``now`` doesn't fit.
+    """
+    if len(random_bytes) != 10:
+        raise ValueError(f"a UUIDv7 takes 10 bytes of randomness, not {len(random_bytes)}")
+    milliseconds = int(now * 1000)
+    if not 0 <= milliseconds < 1 << 48:
+        raise ValueError(f"{now} is no time that a UUIDv7 can hold")
+    random = int.from_bytes(random_bytes, "big")
+    value = milliseconds << 80 | 0x7 << 76 | (random >> 62 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    return str(UUID(int=value))
