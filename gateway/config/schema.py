@@ -1,0 +1,346 @@
+"""The whole configuration as types; every key has a safe default (or none, when only the operator can know it).
+
+A string under a field is its documentation: docs/configuration.md is made from it. ``LATER`` names keys that the
+shared documents promise and this version doesn't have, with what to do instead.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+
+from gateway.config.markers import (
+    AbsolutePath,
+    DataPath,
+    Duration,
+    Label,
+    Later,
+    ListenAddress,
+    Name,
+    Parsed,
+    PeerAddress,
+    PositiveDuration,
+    PositiveSize,
+    Reference,
+    Size,
+)
+from gateway.model import Durability, Target, TlsMode
+
+Role = Literal["operator", "auditor", "break_glass"]
+NameSource = Literal["uri", "email", "cn"]
+
+
+def parse_member(text: str) -> str:
+    """``group:NAME`` or ``principal:NAME``."""
+    kind, colon, name = text.partition(":")
+    if kind not in ("group", "principal") or not colon or not name or not name.isprintable() or name != name.strip():
+        raise ValueError("is not a member of a role; write group:NAME or principal:NAME")
+    return text
+
+
+Member = Annotated[str, Parsed(parse_member, "group:NAME or principal:NAME")]
+
+
+def _host_name() -> str:
+    return os.uname().nodename
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    LATER: ClassVar[dict[str, str]] = {}
+
+
+class Node(_Section, frozen=True):
+    """This gateway."""
+
+    name: Name = msgspec.field(default_factory=_host_name)
+    """The node's name in recordings, audit events and metrics. Default: the host's name."""
+    data: AbsolutePath = Path("/var/lib/ostiary")
+    """Where everything that must survive a restart lies."""
+
+
+class PostgresListener(_Section, frozen=True):
+    """Where PostgreSQL clients connect."""
+
+    address: ListenAddress
+    """IP address and port, such as `"[::]:5432"`."""
+    password: Literal["cleartext", "scram"] = "cleartext"
+    """Which dialogue a client without a certificate gets. `cleartext` (inside TLS only) checks argon2id hashes; `scram`
+    (SCRAM-SHA-256 and -PLUS) never shows the gateway a password and needs `scram` verifiers in the password file."""
+
+
+class MetricsListener(_Section, frozen=True):
+    """Prometheus metrics, `/healthz` and `/readyz`; plain HTTP without login, so keep it on loopback."""
+
+    address: ListenAddress
+    """IP address and port, such as `127.0.0.1:9464`."""
+
+
+class ControlListener(_Section, frozen=True):
+    """The local control socket, which `ostiary status` and `ostiary sessions` use."""
+
+    LATER = {"address": "use the local socket; the control API over TLS comes with approvals"}
+
+    socket: AbsolutePath = Path("/run/ostiary/control.sock")
+    """Path of the unix socket. Who may do what is decided by uid, see `identity.socket` and `roles`."""
+
+
+class Listeners(_Section, frozen=True):
+    """What the gateway listens on; a listener that is left out is off."""
+
+    LATER = {
+        "ssh": "leave it out; this version speaks PostgreSQL only",
+        "http": "leave it out; this version speaks PostgreSQL only",
+    }
+
+    postgres: PostgresListener | None = None
+    """Where PostgreSQL clients connect."""
+    metrics: MetricsListener | None = None
+    """Prometheus metrics, `/healthz` and `/readyz`."""
+    control: ControlListener = msgspec.field(default_factory=ControlListener)
+    """The local control socket."""
+
+
+class Revocation(_Section, frozen=True):
+    """How revoked client certificates are found."""
+
+    LATER = {"ocsp": "use crl; a certificate that OCSP alone would revoke is accepted by this version"}
+
+    crl: tuple[Reference, ...] = ()
+    """Certificate revocation lists (PEM). When one is given, every CA in `client_ca` needs a list that is not out of
+    date, else its certificates are refused (hard fail)."""
+
+
+class Tls(_Section, frozen=True):
+    """TLS towards clients. TLS 1.2 and 1.3 only."""
+
+    certificate: Reference
+    """The gateway's certificate and its chain (PEM)."""
+    key: Reference
+    """Its private key (PEM)."""
+    client_ca: tuple[Reference, ...] = ()
+    """CAs that client certificates may come from (PEM). Empty: client certificates are not asked for."""
+    revocation: Revocation = msgspec.field(default_factory=Revocation)
+    """How revoked client certificates are found."""
+
+
+class Certificates(_Section, frozen=True):
+    """How a client certificate names its principal."""
+
+    name_from: Annotated[tuple[NameSource, ...], msgspec.Meta(min_length=1)] = ("uri", "email", "cn")
+    """Where the principal's name comes from; the first kind that the certificate has is used. `uri` and `email` are
+    subject alternative names, `cn` is the subject's common name. Two values of that one kind are refused, not chosen
+    from."""
+    groups_from: Literal["ou"] | None = None
+    """`ou`: every organizationalUnitName of the subject is a group. Set it only when your CA checks what it signs.
+    Default: certificates carry no groups."""
+    machines: tuple[str, ...] = ("spiffe://*",)
+    """Globs (case-sensitive); a principal whose name matches one is a machine, every other a human."""
+
+
+class Lockout(_Section, frozen=True):
+    """How failed logins slow down further ones; each failure doubles the wait, a success ends it."""
+
+    free: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
+    """Failures from one address against one name that cost nothing."""
+    first: PositiveDuration = 1.0
+    """The first wait after those."""
+    longest: PositiveDuration = 900.0
+    """No wait is longer, so nobody can be kept out for good."""
+
+    def __post_init__(self) -> None:
+        if self.first > self.longest:
+            raise ValueError("has a first wait above its longest; write a shorter first one")
+
+
+class IdentitySection(_Section, frozen=True):
+    """How callers prove who they are."""
+
+    LATER = {
+        "ldap": "use certificates or the local password file",
+        "pam": "use certificates or the local password file",
+        "tokens": "use certificates or the local password file",
+        "oidc": "use certificates or the local password file",
+        "saml": "use certificates or the local password file",
+    }
+
+    certificates: Certificates = msgspec.field(default_factory=Certificates)
+    """How a client certificate names its principal. (Certificates are asked for when `tls.client_ca` is set.)"""
+    passwords: Reference | None = None
+    """The local password file, for break-glass and machines without certificates; `ostiary passwd` writes its entries.
+    Default: no passwords."""
+    lockout: Lockout = msgspec.field(default_factory=Lockout)
+    """How failed logins slow down further ones."""
+    socket: dict[Annotated[int, msgspec.Meta(ge=0, lt=2**32)], Name] = {}
+    """Who is who on the control socket: uid to principal. A uid that is not here is nobody; so is root, unless it is
+    listed."""
+
+
+class Recording(_Section, frozen=True):
+    """Session recordings."""
+
+    directory: DataPath = Path("recordings")
+    """Where recordings lie; a relative path is under `node.data`. It must belong to the gateway's user and be closed to
+    everybody else."""
+    durability: Durability = "written"
+    """`written`: the kernel has an operation before it is forwarded, the disk within 100 ms. `synced`: the disk has it
+    first. Policy may ask for more, never for less."""
+    low_water: Size = 5 * 2**30
+    """Free space below which no new session starts."""
+    reserve: Size = 2**30
+    """Free space that only `break_glass` principals may use up, once below `low_water`."""
+    retention: Duration = 400 * 86400.0
+    """How long recordings are kept at least."""
+    signing_key: Reference | None = None
+    """Ed25519 private key (PEM, PKCS#8) that signs recordings. Default: `keys/recording.key` under `node.data`, made at
+    the first start."""
+    results: bool = False
+    """Keep the (masked) rows that the client saw, too."""
+
+
+class Sink(_Section, frozen=True):
+    """Where audit events are forwarded."""
+
+    name: Label
+    """A name for logs and metrics: lower-case letters, digits, `-`, `_` and `.`."""
+    kind: Annotated[
+        Literal["syslog-tls"],
+        Later(dict.fromkeys(("relp", "syslog-tcp", "syslog-udp", "syslog", "local"), "use syslog-tls")),
+    ]
+    """`syslog-tls`: RFC 5424 messages over TLS (RFC 5425)."""
+    address: PeerAddress
+    """The receiver, such as `siem.example.com:6514`; its certificate must be for that name."""
+    ca: Reference | None = None
+    """CA that the receiver's certificate comes from (PEM). Default: the system's."""
+    certificate: Reference | None = None
+    """The gateway's own certificate for mutual TLS (PEM)."""
+    key: Reference | None = None
+    """Its private key (PEM)."""
+    format: Annotated[Literal["ocsf"], Later(dict.fromkeys(("cef", "leef", "ecs", "rfc3164"), "use ocsf"))] = "ocsf"
+    """What a message's body is: OCSF JSON."""
+    resend_window: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 10_000
+    """How many of the newest events are sent again after a reconnect. RFC 5425 has no acknowledgements; what lies in
+    send buffers (measured: 6.5 MB, about 5,000 events) could be lost without it."""
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("has only one of certificate and key; give both or none")
+        if self.address.is_unix:
+            raise ValueError("has a path as its address; write host:port")
+
+
+class Audit(_Section, frozen=True):
+    """The audit log and who it is forwarded to."""
+
+    directory: DataPath = Path("audit")
+    """Where the log lies; a relative path is under `node.data`."""
+    sinks: tuple[Sink, ...] = ()
+    """Where audit events are forwarded."""
+
+
+class Limits(_Section, frozen=True):
+    """Bounds on what callers can take up."""
+
+    login: PositiveDuration = 30.0
+    """From the first byte of a connection to the end of its login."""
+    pending: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
+    """Connections that have not logged in yet; the newest beyond it are closed."""
+    sessions: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5000
+    """Live sessions on this node."""
+    per_principal: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    """Live sessions of one principal."""
+    statement: Annotated[PositiveSize, msgspec.Meta(le=2**20)] = 65536
+    """Longest statement that is analysed; a longer one is opaque to policy. The parser is known good to 64 KiB."""
+
+
+class MainFile(_Section, frozen=True):
+    """ostiary.yaml"""
+
+    LATER = {"approvals": "leave it out; policy may not ask for approvals yet"}
+
+    tls: Tls
+    """TLS towards clients."""
+    node: Node = msgspec.field(default_factory=Node)
+    """This gateway."""
+    listeners: Listeners = msgspec.field(default_factory=Listeners)
+    """What the gateway listens on."""
+    identity: IdentitySection = msgspec.field(default_factory=IdentitySection)
+    """How callers prove who they are."""
+    roles: dict[Role, tuple[Member, ...]] = {}
+    """Who may do what to the gateway itself: `operator` (sees and ends sessions, reloads), `auditor` (reads
+    recordings), `break_glass` (gets in when recordings have only their reserve left). Members are `group:NAME` or
+    `principal:NAME`; a role that is left out has no members."""
+    recording: Recording = msgspec.field(default_factory=Recording)
+    """Session recordings."""
+    audit: Audit = msgspec.field(default_factory=Audit)
+    """The audit log and who it is forwarded to."""
+    limits: Limits = msgspec.field(default_factory=Limits)
+    """Bounds on what callers can take up."""
+
+
+class Config(MainFile, frozen=True, kw_only=True):
+    """Everything `gateway.config.load` read; immutable, a reload makes a new one.
+
+    Paths are absolute, ``roles`` has every role, ``directory`` is the one that ostiary.yaml lies in.
+    """
+
+    targets: tuple[Target, ...]
+    policy_files: tuple[Path, ...]
+    directory: Path
+
+
+class TargetTlsEntry(_Section, frozen=True):
+    """TLS towards one target, in libpq's words."""
+
+    mode: TlsMode = "verify-full"
+    """`verify-full` checks the certificate and its name; `verify-ca` leaves out the name, `require` both, `disable` has
+    no TLS at all. The last two need their `insecure_...` switch unless the target is on this host."""
+    ca: Reference | None = None
+    """CA that the target's certificate comes from (PEM). Default: the system's."""
+    certificate: Reference | None = None
+    """The gateway's client certificate for this target (PEM)."""
+    key: Reference | None = None
+    """Its private key (PEM)."""
+    insecure_skip_target_verification: bool = False
+    """Accept `mode: require` for a target that is not on this host: whoever stands in between can be the target."""
+    insecure_plaintext: bool = False
+    """Accept `mode: disable` for a target that is not on this host: credentials and rows cross the network readable."""
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("has only one of certificate and key; give both or none")
+
+
+class CredentialEntry(_Section, frozen=True):
+    """One login at a target; the first that fits the principal is used."""
+
+    user: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
+    """The role at the target."""
+    password: Reference | None = None
+    """Its password. Default: none (a client certificate, or the target trusts the gateway)."""
+    principals: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ()
+    """Globs on the principal's name that it is for."""
+    groups: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ()
+    """Globs on groups that it is for. With neither key it fits everybody."""
+
+
+class TargetEntry(_Section, frozen=True):
+    """One target, in targets.d/*.yaml (each file is a list of them)."""
+
+    name: Label
+    """What callers ask for as their database: lower-case letters, digits, `-`, `_` and `.`, at most 63."""
+    protocol: Annotated[
+        Literal["postgres"],
+        Later(dict.fromkeys(("ssh", "http", "mysql"), "leave the target out; this version speaks PostgreSQL only")),
+    ]
+    """`postgres`."""
+    address: PeerAddress
+    """`host:port`, `[IPv6]:port`, or a unix socket's full path such as `/var/run/postgresql/.s.PGSQL.5432`."""
+    credentials: Annotated[tuple[CredentialEntry, ...], msgspec.Meta(min_length=1)]
+    """Logins; the first that fits the principal is used."""
+    tls: TargetTlsEntry = msgspec.field(default_factory=TargetTlsEntry)
+    """TLS towards the target; ignored for a unix socket."""
+    tags: dict[Name, Name] = {}
+    """Key-value marks that policy can ask for."""
