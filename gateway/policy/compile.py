@@ -1,0 +1,254 @@
+"""Policy documents -> a snapshot; everything that one document alone can't know is checked here.
+
+A file's own mistakes (unknown keys, verbs, empty lists, ...) were found when it was decoded; here it is labels that no
+file defines, targets that don't exist, labels bound twice. All problems are collected; what an author probably didn't
+mean, though it has a clear meaning, is a warning (`gateway.policy.review`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.errors import ConfigError, Problem
+from gateway.model import Target
+from gateway.policy import conditions as when
+from gateway.policy import schema
+from gateway.policy.entries import EVERYONE, GROUP, PRINCIPAL, CompiledEntry, CompiledMask, Label, Terms
+from gateway.policy.globs import Globs, is_glob, names_nobody
+from gateway.policy.snapshot import REDACT, Snapshot
+from gateway.verbs import BY_NAME, FREE, VERBS
+
+ORDINARY = frozenset(VERBS) - BY_NAME
+"""What an allow covers that has a sql condition, but none on verbs."""
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """One decoded file; ``name`` is how problems call it."""
+
+    name: str
+    document: schema.PolicyDocument
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What names in entries may refer to, and what was found wrong."""
+
+    targets: tuple[Target, ...]
+    labels: frozenset[str]
+    problems: list[Problem] = field(default_factory=list)
+
+    def known_labels(self, patterns: Sequence[str], file: str, path: Path) -> Globs:
+        for index, pattern in enumerate(patterns):
+            self._known(pattern, self.labels, "label", "define it under `labels`", file, (*path, index))
+        return Globs.of(patterns)
+
+    def known_targets(self, patterns: Sequence[str], file: str, path: Path) -> Globs:
+        for index, pattern in enumerate(patterns):
+            self.known_target(pattern, file, (*path, index))
+        return Globs.of(patterns)
+
+    def known_target(self, pattern: str, file: str, path: Path) -> None:
+        names = frozenset(target.name for target in self.targets)
+        self._known(pattern, names, "target", "add it to targets.d", file, path)
+
+    def _known(self, pattern: str, names: frozenset[str], kind: str, mend: str, file: str, path: Path) -> None:
+        if is_glob(pattern) or pattern in names:
+            return
+        close = difflib.get_close_matches(pattern, sorted(names), n=1)
+        mend = f"did you mean `{close[0]}`? Else {mend}" if close else mend
+        self.problems.append(Problem(file, path, f"`{pattern}` is no {kind}", mend))
+
+
+def compile_snapshot(files: Sequence[PolicyFile], targets: Sequence[Target], number: int) -> Snapshot:
+    """The policy that all ``files`` together are; their order doesn't matter.
+
+    ``targets`` are all that are configured, ``number`` tells this snapshot from older ones.
+    Raises ConfigError with every problem (file and path; `gateway.policy.loading` adds the lines).
+    """
+    world = _World(tuple(targets), frozenset(label for file in files for label in file.document.labels))
+    labels = _labels(files, world)
+    entries: list[CompiledEntry] = []
+    masks: list[CompiledMask] = []
+    for file in files:
+        for index, allow in enumerate(file.document.allow):
+            entries.append(_allow(allow, file.name, ("allow", index), world))
+        for index, deny in enumerate(file.document.deny):
+            entries.append(_deny(deny, file.name, ("deny", index), world))
+        for index, mask in enumerate(file.document.masks):
+            masks.append(_mask(mask, file.name, ("masks", index), world))
+    if world.problems:
+        raise ConfigError(*world.problems)
+    return Snapshot(number, tuple(entries), tuple(masks), labels)
+
+
+def _labels(files: Sequence[PolicyFile], world: _World) -> tuple[Label, ...]:
+    labels: dict[str, Label] = {}
+    for file in files:
+        for name, written in file.document.labels.items():
+            path: Path = ("labels", name)
+            if name in labels:
+                problem = f"is defined in {labels[name].file}, too"
+                world.problems.append(Problem(file.name, path, problem, "bind all its columns in one place"))
+                continue
+            if is_glob(name):
+                mend = "write it without * and ?, which are wildcards where labels are named"
+                world.problems.append(Problem(file.name, path, "is not a label's name", mend))
+            if written.columns is None:
+                mend = "write `columns: {TARGET: [schema.table.column]}`, or remove it"
+                world.problems.append(Problem(file.name, path, "is bound to nothing", mend))
+            columns = written.columns or {}
+            for target in columns:
+                world.known_target(target, file.name, (*path, "columns", target))
+            labels[name] = Label(
+                name,
+                file.name,
+                tuple(sorted((target, column) for target, bound in columns.items() for column in bound)),
+                schema.method_of(written.default.method) if written.default else None,
+            )
+    return tuple(labels[name] for name in sorted(labels))
+
+
+def _allow(entry: schema.AllowEntry, file: str, path: Path, world: _World) -> CompiledEntry:
+    operation: list[when.OperationCondition] = []
+    sql, trusts = entry.sql, None
+    if sql is not None:
+        verbs = ORDINARY if sql.verbs is None else frozenset().union(*sql.verbs)
+        operation.append(when.CoversVerbs(verbs | FREE))
+        if sql.relations is not None:
+            operation.append(when.CoversRelations(Globs.of(sql.relations)))
+        if sql.labels_touched is not None:
+            globs = world.known_labels(sql.labels_touched, file, (*path, "sql", "labels_touched"))
+            operation.append(when.CoversLabels(globs))
+        if sql.max_rows is not None:
+            operation.append(when.AtMostRows(sql.max_rows))
+        if sql.without_where is not None:
+            operation.append(when.WithoutWhere(sql.without_where))
+        if sql.functions is not None:
+            trusts = when.TrustedFunctions.of(sql.functions)
+    return CompiledEntry(
+        effect="allow",
+        name=entry.name,
+        file=file,
+        path=path,
+        access=_access(entry, file, path, world, unknown=False) + _connection(sql),
+        clock=_clock(entry),
+        operation=tuple(operation),
+        has_sql=sql is not None,
+        trusts=trusts,
+        terms=_terms(entry.session),
+    )
+
+
+def _deny(entry: schema.DenyEntry, file: str, path: Path, world: _World) -> CompiledEntry:
+    operation: list[when.OperationCondition] = []
+    sql = entry.sql
+    if sql is not None:
+        if sql.verbs is not None:
+            operation.append(when.HasVerb(frozenset().union(*sql.verbs)))
+        if sql.relations is not None:
+            operation.append(when.TouchesRelation(Globs.of(sql.relations)))
+        if sql.functions is not None:
+            operation.append(when.CallsFunction.of(sql.functions))
+        if sql.labels_touched is not None:
+            globs = world.known_labels(sql.labels_touched, file, (*path, "sql", "labels_touched"))
+            operation.append(when.TouchesLabel(globs))
+        if sql.max_rows is not None:
+            operation.append(when.MoreRows(sql.max_rows))
+        if sql.without_where is not None:
+            operation.append(when.WithoutWhere(sql.without_where))
+        if sql.matches is not None:
+            operation.append(when.TextMatches(sql.matches))
+    return CompiledEntry(
+        effect="deny",
+        name=entry.name,
+        file=file,
+        path=path,
+        access=_access(entry, file, path, world, unknown=True) + _connection(sql),
+        clock=_clock(entry),
+        operation=tuple(operation),
+        has_sql=sql is not None,
+        message=entry.message,
+        observe=entry.observe,
+    )
+
+
+def _mask(mask: schema.MaskEntry, file: str, path: Path, world: _World) -> CompiledMask:
+    globs = world.known_labels(mask.labels, file, (*path, "labels"))
+    method = schema.method_of(mask.method)
+    return CompiledMask(
+        file=file,
+        path=path,
+        labels=frozenset(filter(globs.match, world.labels)),
+        # A source that is no IP address gets a network's mask only where that hides the value.
+        access=_access(mask, file, path, world, unknown=method.strictness <= REDACT.strictness),
+        rank=_rank(mask),
+        method=method,
+    )
+
+
+def _rank(mask: schema.MaskEntry) -> int:
+    """How specific the who is. A ``*`` names everyone, so it doesn't win over those who are named."""
+    if mask.principals is not None and not any(map(names_nobody, mask.principals)):
+        return PRINCIPAL
+    if mask.groups is not None and not any(map(names_nobody, mask.groups)):
+        return GROUP
+    return EVERYONE
+
+
+def _access(
+    entry: schema.WhoAndWhat, file: str, path: Path, world: _World, *, unknown: bool
+) -> tuple[when.AccessCondition, ...]:
+    """Who and what. ``unknown``: what to say about a source address that can't be read."""
+    found: list[when.AccessCondition] = []
+    if entry.principals is not None:
+        found.append(when.PrincipalNamed(Globs.of(entry.principals)))
+    if entry.groups is not None:
+        found.append(when.InGroup(Globs.of(entry.groups)))
+    if entry.kind is not None:
+        found.append(when.OfKind(entry.kind))
+    if entry.factors is not None:
+        found.append(when.ProvenBy(frozenset(entry.factors)))
+    if entry.from_ is not None:
+        found.append(when.FromNetwork(entry.from_, unknown))
+    if entry.targets is not None:
+        found.append(when.TargetNamed(world.known_targets(entry.targets, file, (*path, "targets"))))
+    if entry.tags is not None:
+        found.append(when.TargetTagged(tuple((key, Globs.of((value,))) for key, value in sorted(entry.tags.items()))))
+    return tuple(found)
+
+
+def _connection(sql: schema.Sql | None) -> tuple[when.AccessCondition, ...]:
+    """The sql conditions that are fixed for a session."""
+    found: list[when.AccessCondition] = []
+    if sql is not None and sql.databases is not None:
+        found.append(when.DatabaseNamed(Globs.of(sql.databases)))
+    if sql is not None and sql.roles is not None:
+        found.append(when.RoleNamed(Globs.of(sql.roles)))
+    return tuple(found)
+
+
+def _clock(entry: schema.Entry) -> tuple[when.ClockCondition, ...]:
+    found: list[when.ClockCondition] = []
+    if entry.until is not None:
+        found.append(when.Until(entry.until.timestamp(), entry.until.isoformat()))
+    if entry.times is not None:
+        times = entry.times
+        days = frozenset(range(7)) if times.days is None else frozenset().union(*times.days)
+        found.append(when.InHours(days, times.hours or ((0, 24 * 60),), times.zone))
+    return tuple(found)
+
+
+def _terms(session: schema.SessionTerms | None) -> Terms:
+    if session is None:
+        return Terms()
+    return Terms(
+        max=session.max,
+        idle=session.idle,
+        durability=session.record,
+        ends_with_identity=None if session.expire is None else session.expire == "identity",
+    )

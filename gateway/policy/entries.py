@@ -1,0 +1,113 @@
+"""Policy entries in their compiled form: frozen values, made by `gateway.policy.compile` only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.model import Access, Durability, Method, Operation
+from gateway.policy.conditions import AccessCondition, ClockCondition, OperationCondition, TrustedFunctions
+from gateway.verbs import FREE
+
+EVERYONE, GROUP, PRINCIPAL = 2, 1, 0
+"""How specific a mask's *who* is; the lowest wins (policy.md, semantics 8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How a session lives. ``max`` and ``idle`` in seconds, None: no limit of policy's own."""
+
+    max: float | None = None
+    idle: float | None = None
+    durability: Durability = "written"
+    ends_with_identity: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one allow entry says about sessions; None where it says nothing."""
+
+    max: float | None = None
+    idle: float | None = None
+    durability: Durability | None = None
+    ends_with_identity: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledEntry:
+    """One allow or deny entry.
+
+    file, path  where it is written, for explanations and warnings
+    has_sql     it has a sql section, so an opaque operation is not for an allow, and is for a deny
+    trusts      what an allow's ``sql.functions`` says, None when it says nothing
+    """
+
+    effect: Literal["allow", "deny"]
+    name: str
+    file: str
+    path: tuple[str | int, ...]
+    access: tuple[AccessCondition, ...]
+    clock: tuple[ClockCondition, ...]
+    operation: tuple[OperationCondition, ...]
+    has_sql: bool = False
+    trusts: TrustedFunctions | None = None
+    terms: Terms = Terms()
+    message: str | None = None
+    observe: bool = False
+
+    def fits(self, access: Access) -> bool:
+        """Whether who and what hold."""
+        return all(condition.holds(access) for condition in self.access)
+
+    def in_time(self, now: float) -> bool:
+        """Whether it applies at ``now`` (unix seconds)."""
+        return all(condition.holds(now) for condition in self.clock)
+
+    def matches(self, operation: Operation, opaque: str | None) -> bool:
+        """Whether its operation conditions hold (policy.md, semantics 1, 4 and 5).
+
+        ``opaque`` is why the operation is not understood, by `AccessPolicy.opaque_reason`; not only what the
+        operation itself says.
+        """
+        if not self.has_sql:
+            return True
+        if self.effect == "deny":
+            return opaque is not None or all(condition.holds(operation) for condition in self.operation)
+        if opaque is not None:
+            return False
+        return is_free(operation) or all(condition.holds(operation) for condition in self.operation)
+
+
+def is_free(operation: Operation) -> bool:
+    """Whether it is transaction control or a harmless command of the session, touching nothing."""
+    return operation.verbs <= FREE and not (operation.relations or operation.functions or operation.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledMask:
+    """One mask. ``labels`` are the label names it stands for, ``rank`` how specific its *who* is."""
+
+    file: str
+    path: tuple[str | int, ...]
+    labels: frozenset[str]
+    access: tuple[AccessCondition, ...]
+    rank: int
+    method: Method
+
+    def fits(self, access: Access) -> bool:
+        return all(condition.holds(access) for condition in self.access)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A kind of sensitive data.
+
+    file     where it is defined
+    columns  pairs of a target glob and a glob of ``schema.table.column``
+    default  the method when no mask says anything, None: redact
+    """
+
+    name: str
+    file: str
+    columns: tuple[tuple[str, str], ...]
+    default: Method | None = None

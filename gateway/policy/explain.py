@@ -1,0 +1,138 @@
+"""Why policy decides as it does: every entry, and what made it match or not.
+
+Asks the same compiled conditions that decide, so that an explanation can't tell another story than the decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.model import Access, Decision, Method, Operation
+from gateway.policy.entries import CompiledEntry, SessionLimits, is_free
+from gateway.policy.snapshot import Snapshot, deciding_masks, opaque_reason
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One entry. ``reasons`` say why it does not match; when it does, what is worth knowing about how."""
+
+    effect: Literal["allow", "deny"]
+    name: str
+    file: str
+    matches: bool
+    observe: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFinding:
+    """How values with one label are shown, and where that is written (empty: nowhere, the default)."""
+
+    label: str
+    method: Method
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The decision on an operation (or, without one, on the connection) and everything that led to it.
+
+    opaque  why entries with a sql condition can't understand the operation, None when they can
+    """
+
+    decision: Decision
+    opaque: str | None
+    entries: tuple[Finding, ...]
+    masks: tuple[MaskFinding, ...]
+    limits: SessionLimits
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        by = f" by {', '.join(self.decision.rules)}" if self.decision.rules else ": no allow entry matches"
+        yield f"{self.decision.outcome.value}{by}"
+        if self.decision.message is not None:
+            yield f"  message: {self.decision.message}"
+        if self.opaque is not None:
+            yield f"  opaque: {self.opaque}"
+        for name in self.decision.observed:
+            yield f"  observed only: {name} would have denied it"
+        for finding in self.entries:
+            observe = " (observe: true)" if finding.observe else ""
+            verdict = "matches" if finding.matches else "does not match"
+            yield f"{finding.effect} `{finding.name}`{observe} in {finding.file}: {verdict}"
+            for reason in finding.reasons:
+                yield f"  {reason}"
+        for mask in self.masks:
+            where = f"by {', '.join(mask.files)}" if mask.files else "by default"
+            yield f"mask {mask.label}: {describe(mask.method)} {where}"
+
+
+def describe(method: Method) -> str:
+    """A method in the words of a policy file."""
+    if method.name != "partial":
+        return method.name
+    kept = {"keep_first": method.keep_first, "keep_last": method.keep_last}
+    return f"partial({', '.join(f'{key}: {value}' for key, value in kept.items() if value)})"
+
+
+def explain(snapshot: Snapshot, access: Access, operation: Operation | None, now: float) -> Explanation:
+    """Explain the decision on ``operation``, or on the connection itself when it is None, at ``now`` (unix seconds)."""
+    policy = snapshot.for_access(access)
+    opening = [entry for entry in policy.allows if entry.in_time(now)]
+    opaque = None if operation is None else opaque_reason(operation, opening)
+    return Explanation(
+        decision=policy.admits(now) if operation is None else policy.decide(operation, now),
+        opaque=opaque,
+        entries=tuple(
+            sorted(
+                (_finding(entry, access, operation, opaque, now) for entry in snapshot.entries),
+                key=lambda finding: (finding.effect, finding.name, finding.file, finding.reasons),
+            )
+        ),
+        masks=tuple(_masks(snapshot, access, operation)),
+        limits=policy.limits(now),
+    )
+
+
+def _finding(
+    entry: CompiledEntry, access: Access, operation: Operation | None, opaque: str | None, now: float
+) -> Finding:
+    reasons = [condition.why_not(access) for condition in entry.access if not condition.holds(access)]
+    reasons += [condition.why_not(now) for condition in entry.clock if not condition.holds(now)]
+    matches = not reasons
+    if operation is None:
+        if entry.effect == "deny" and entry.operation:
+            matches = False
+            reasons.append("is about operations, not about the connection")
+    else:
+        matches = matches and entry.matches(operation, opaque)
+        reasons += _about(entry, operation, opaque)
+    return Finding(entry.effect, entry.name, entry.file, matches, entry.observe, tuple(reasons))
+
+
+def _about(entry: CompiledEntry, operation: Operation, opaque: str | None) -> Iterator[str]:
+    """What there is to say about the operation conditions."""
+    if opaque is not None and entry.has_sql:
+        if entry.effect == "allow":
+            yield "sql: the operation is opaque, and only an allow without a sql condition takes it"
+        elif entry.operation:
+            yield "sql: the operation is opaque, so it is taken for one that this entry denies"
+    elif entry.effect == "allow" and entry.has_sql and is_free(operation):
+        yield "sql: transaction control and harmless session commands are free"
+    else:
+        yield from (condition.why_not(operation) for condition in entry.operation if not condition.holds(operation))
+
+
+def _masks(snapshot: Snapshot, access: Access, operation: Operation | None) -> Iterator[MaskFinding]:
+    policy = snapshot.for_access(access)
+    fitting = [mask for mask in snapshot.masks if mask.fits(access)]
+    on_target = {label for _, label in snapshot.column_labels(access.target.name)}
+    shown = on_target if operation is None else operation.labels
+    for label in snapshot.labels:
+        if label.name in shown:
+            files = sorted({mask.file for mask in deciding_masks(label, fitting)})
+            yield MaskFinding(label.name, policy.method_for((label.name,)), tuple(files))

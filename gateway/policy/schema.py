@@ -1,0 +1,233 @@
+"""The YAML of one policy file, as types (policy.md, shape and conditions); decoded by `gateway.config.load_yaml`.
+
+The decoder refuses unknown keys, empty lists, and null: ``groups:`` with nothing behind it is YAML's null, and a null
+that meant "no condition" would open to everybody what was meant for a group. So None here always means: left out.
+
+``LATER`` names what policy.md promises and this version can't do, with the mend.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+import re2
+from msgspec import Meta
+
+from gateway.config.markers import Parsed, PositiveDuration
+from gateway.model import Durability, Factor, Method, MethodName, PrincipalKind
+from gateway.policy import values
+from gateway.policy.conditions import Network
+from gateway.policy.globs import names_nobody
+
+Text = Annotated[str, Parsed(values.parse_text, "name")]
+Glob = Annotated[str, Parsed(values.parse_glob, "name or glob")]
+Relation = Annotated[str, Parsed(values.parse_relation, "schema.relation")]
+Column = Annotated[str, Parsed(values.parse_column, "schema.table.column")]
+Function = Annotated[str, Parsed(values.parse_function, "function's name")]
+Verb = Annotated[frozenset[str], Parsed(values.parse_verb, "SQL verb")]
+Source = Annotated[Network, Parsed(values.parse_network, "network")]
+Days = Annotated[frozenset[int], Parsed(values.parse_days, "weekday")]
+Span = Annotated[tuple[int, int], Parsed(values.parse_span, "span of hours")]
+Zone = Annotated[ZoneInfo, Parsed(values.parse_zone, "time zone")]
+Moment = Annotated[datetime.datetime, Parsed(values.parse_moment, "date, time and zone")]
+Expression = Annotated[re2._Regexp, Parsed(values.parse_expression, "regular expression")]
+
+NotEmpty = Meta(min_length=1)
+"""An empty list would match nothing; said so instead of guessing (policy.md, semantics 2)."""
+
+Globs = Annotated[tuple[Glob, ...], NotEmpty]
+
+MAX_KEPT = 64
+"""Characters that ``partial`` may keep at one end; a method that keeps more shows the value."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of everything in a policy file: frozen, and an unknown key is an error."""
+
+    LATER: ClassVar[dict[str, str]] = {}
+
+
+class _Stated(Section, frozen=True):
+    """A section that must say something."""
+
+    def __post_init__(self) -> None:
+        if all(getattr(self, field) is None for field in self.__struct_fields__):
+            raise ValueError("says nothing; write a condition, or leave the key out")
+
+
+class Times(Section, frozen=True):
+    """When an entry applies: on these days, in these hours, both in ``zone``."""
+
+    days: Annotated[tuple[Days, ...], NotEmpty] | None = None
+    hours: Annotated[tuple[Span, ...], NotEmpty] | None = None
+    zone: Zone = ZoneInfo("UTC")
+
+    def __post_init__(self) -> None:
+        if self.days is None and self.hours is None:
+            raise ValueError("says nothing; write `days` or `hours`, or leave the key out")
+
+
+class Sql(_Stated, frozen=True):
+    """Conditions on one statement, and on the database and role it runs in."""
+
+    databases: Globs | None = None
+    roles: Globs | None = None
+    verbs: Annotated[tuple[Verb, ...], NotEmpty] | None = None
+    relations: Annotated[tuple[Relation, ...], NotEmpty] | None = None
+    functions: Annotated[tuple[Function, ...], NotEmpty] | None = None
+    labels_touched: Globs | None = None
+    without_where: bool | None = None
+    max_rows: Annotated[int, Meta(ge=0)] | None = None
+    matches: Annotated[tuple[Expression, ...], NotEmpty] | None = None
+
+
+class SessionTerms(_Stated, frozen=True):
+    """How a session lives that an allow entry opens."""
+
+    max: PositiveDuration | None = None
+    idle: PositiveDuration | None = None
+    record: Durability | None = None
+    expire: Literal["identity", "session"] | None = None
+    """``identity``: the session ends with the proof of identity; ``session``: it may finish its ``max``."""
+
+    def __post_init__(self) -> None:
+        _Stated.__post_init__(self)
+        if self.expire == "session" and self.max is None:
+            raise ValueError("would let a session outlive its identity without end; give it a `max`, too")
+
+
+class WhoAndWhat(Section, frozen=True):
+    """The conditions that every kind of entry has."""
+
+    principals: Globs | None = None
+    groups: Globs | None = None
+    kind: PrincipalKind | None = None
+    factors: Annotated[tuple[Factor, ...], NotEmpty] | None = None
+    from_: Annotated[tuple[Source, ...], NotEmpty] | None = msgspec.field(default=None, name="from")
+    targets: Globs | None = None
+    tags: Annotated[dict[str, Glob], NotEmpty] | None = None
+
+
+class Entry(WhoAndWhat, frozen=True, kw_only=True):
+    """What allow and deny entries share."""
+
+    LATER = {
+        "ssh": "remove it; this version speaks PostgreSQL only, and nothing can reach a target by SSH",
+        "http": "remove it; this version speaks PostgreSQL only, and nothing can reach a target by HTTP",
+    }
+
+    name: Text
+    times: Times | None = None
+    until: Moment | None = None
+    sql: Sql | None = None
+
+
+class AllowEntry(Entry, frozen=True):
+    """Opens what it names."""
+
+    session: SessionTerms | None = None
+
+    def __post_init__(self) -> None:
+        if self.sql is not None and self.sql.matches is not None:
+            raise ValueError(
+                "has `matches`, which is for deny entries: what a text looks like is no reason to allow it; "
+                "say what is allowed by verbs and relations"
+            )
+
+
+class DenyEntry(Entry, frozen=True):
+    """Closes what it names, whatever is allowed. ``message`` is for the caller; ``observe`` only records."""
+
+    message: Text | None = None
+    observe: bool = False
+
+
+class Partial(Section, frozen=True):
+    """Characters that stay readable."""
+
+    keep_first: Annotated[int, Meta(ge=0, le=MAX_KEPT)] = 0
+    keep_last: Annotated[int, Meta(ge=0, le=MAX_KEPT)] = 0
+
+    def __post_init__(self) -> None:
+        if not self.keep_first and not self.keep_last:
+            raise ValueError("keeps nothing; write keep_first or keep_last, or use the method redact")
+
+
+_NO_VAULT = "use redact, partial or null; keyed and reversible methods come with a later version"
+
+
+class MethodTable(Section, frozen=True):
+    """A method that has settings of its own."""
+
+    LATER = {"hmac": _NO_VAULT, "token": _NO_VAULT}
+
+    partial: Partial
+
+
+AnyMethod = MethodName | MethodTable
+
+
+def method_of(written: AnyMethod) -> Method:
+    """The method that is meant; raises ValueError for one that this version doesn't have, or without its settings."""
+    if isinstance(written, MethodTable):
+        return Method("partial", written.partial.keep_first, written.partial.keep_last)
+    if written in MethodTable.LATER:
+        raise ValueError(f"has a method that is not in this version of Ostiary; {MethodTable.LATER[written]}")
+    if written == "partial":
+        raise ValueError("has the method partial without settings; write {partial: {keep_last: 4}}")
+    return Method(written)
+
+
+class DefaultMethod(Section, frozen=True):
+    """What a label gets when no mask says anything."""
+
+    method: AnyMethod
+
+    def __post_init__(self) -> None:
+        if method_of(self.method).name == "clear":
+            raise ValueError("is clear for everybody; `clear` needs a mask with named principals or groups")
+
+
+class LabelEntry(Section, frozen=True):
+    """A kind of sensitive data and where it lies: target glob -> globs of ``schema.table.column``."""
+
+    LATER = {
+        "json": "remove it and bind the label to `columns`; the whole JSON value is masked then",
+        "detector": "remove it and bind the label to `columns`; values are not searched for patterns yet",
+    }
+
+    columns: Annotated[dict[Glob, Annotated[tuple[Column, ...], NotEmpty]], NotEmpty] | None = None
+    default: DefaultMethod | None = None
+
+
+class MaskEntry(WhoAndWhat, frozen=True, kw_only=True):
+    """How the values of some labels are shown to some principals."""
+
+    LATER = Entry.LATER
+
+    labels: Globs
+    method: AnyMethod
+
+    def __post_init__(self) -> None:
+        if method_of(self.method).name != "clear":
+            return
+        if not any(pattern for who in (self.principals, self.groups) for pattern in who or ()):
+            raise ValueError("shows values in clear to everybody; `clear` needs named principals or groups")
+        if any(map(names_nobody, (*(self.principals or ()), *(self.groups or ())))):
+            raise ValueError("shows values in clear to a `*`; `clear` needs named principals or groups")
+
+
+class PolicyDocument(Section, frozen=True):
+    """One policy file. All files together are the policy; their order never matters."""
+
+    LATER = {
+        "approve": "approvals are a later version's; write a deny entry instead, which refuses what would have waited",
+    }
+
+    labels: dict[Text, LabelEntry] = {}
+    allow: tuple[AllowEntry, ...] = ()
+    deny: tuple[DenyEntry, ...] = ()
+    masks: tuple[MaskEntry, ...] = ()

@@ -1,0 +1,186 @@
+"""The compiled policy, and what it decides (policy.md, semantics 1 to 5 and 8).
+
+A `Snapshot` is immutable. A session asks the newest one for its own `AccessPolicy` once per snapshot: that has only
+the entries whose who and what hold, so that deciding on an operation looks at no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from gateway.model import Access, Decision, Durability, Method, Operation, Outcome
+from gateway.policy.entries import CompiledEntry, CompiledMask, Label, SessionLimits
+from gateway.policy.globs import Globs
+from gateway.verbs import VERBS
+
+CLEAR = Method("clear")
+REDACT = Method("redact")
+
+_UNDERSTOOD = frozenset(VERBS) - {"unknown"}
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """What policy says to one principal on one target, database and role.
+
+    Principal, target and address are fixed by `Snapshot.for_access`; a change of any of them (groups that were
+    re-read, too) needs a new one.
+    """
+
+    allows: tuple[CompiledEntry, ...]
+    denies: tuple[CompiledEntry, ...]
+    methods: Mapping[str, Method]
+    looks_at_clock: bool
+
+    def admits(self, now: float) -> Decision:
+        """May it connect? Yes when some allow could apply to some operation (semantics 3).
+
+        A deny without a condition on operations would deny each of them, so it denies the connection.
+        """
+        allows, denies = self._at(now)
+        return self._decision(allows, [entry for entry in denies if not entry.operation], allows)
+
+    def decide(self, operation: Operation, now: float) -> Decision:
+        """The decision on ``operation`` at ``now`` (unix seconds)."""
+        allows, denies = self._at(now)
+        opaque = opaque_reason(operation, allows)
+        return self._decision(
+            [entry for entry in allows if entry.matches(operation, opaque)],
+            [entry for entry in denies if entry.matches(operation, opaque)],
+            allows,
+        )
+
+    def limits(self, now: float) -> SessionLimits:
+        """How a session lives: over all allow entries that open it, the strictest of what they say."""
+        allows, _ = self._at(now)
+        terms = [entry.terms for entry in allows]
+        ends = {term.ends_with_identity for term in terms} - {None}
+        return SessionLimits(
+            max=min((term.max for term in terms if term.max is not None), default=None),
+            idle=min((term.idle for term in terms if term.idle is not None), default=None),
+            durability=_durability(allows),
+            ends_with_identity=ends != {False},
+        )
+
+    def method_for(self, labels: Collection[str]) -> Method:
+        """How a value with ``labels`` is shown; one without labels is clear (semantics 8).
+
+        A label that this snapshot doesn't know is redacted: a catalogue that is older than the policy must not open.
+        """
+        return strictest(self.methods.get(label, REDACT) for label in labels) if labels else CLEAR
+
+    def _at(self, now: float) -> tuple[Sequence[CompiledEntry], Sequence[CompiledEntry]]:
+        if not self.looks_at_clock:
+            return self.allows, self.denies
+        return (
+            [entry for entry in self.allows if entry.in_time(now)],
+            [entry for entry in self.denies if entry.in_time(now)],
+        )
+
+    def _decision(
+        self, allowing: Sequence[CompiledEntry], denying: Sequence[CompiledEntry], opening: Sequence[CompiledEntry]
+    ) -> Decision:
+        """``allowing`` and ``denying`` match; ``opening`` are all allow entries that hold for the session now."""
+        refusing = [entry for entry in denying if not entry.observe]
+        outcome = Outcome.ALLOW if allowing and not refusing else Outcome.DENY
+        rules = refusing or allowing
+        messages = sorted((entry.name, entry.message) for entry in refusing if entry.message is not None)
+        return Decision(
+            outcome=outcome,
+            rules=names(rules),
+            message=messages[0][1] if messages else None,
+            observed=names(entry for entry in denying if entry.observe) if outcome is Outcome.ALLOW else (),
+            durability=_durability(opening),
+            lasting=not self.looks_at_clock,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All policy files, compiled. ``number`` is given by the caller and grows."""
+
+    number: int
+    entries: tuple[CompiledEntry, ...]
+    masks: tuple[CompiledMask, ...]
+    labels: tuple[Label, ...]
+
+    def for_access(self, access: Access) -> AccessPolicy:
+        """The part that concerns ``access``: keep it for as long as the snapshot and the access stay the same."""
+        fitting = [entry for entry in self.entries if entry.fits(access)]
+        masks = [mask for mask in self.masks if mask.fits(access)]
+        return AccessPolicy(
+            allows=tuple(entry for entry in fitting if entry.effect == "allow"),
+            denies=tuple(entry for entry in fitting if entry.effect == "deny"),
+            methods=MappingProxyType({label.name: _method(label, masks) for label in self.labels}),
+            looks_at_clock=any(entry.clock for entry in fitting),
+        )
+
+    def admits(self, access: Access, now: float) -> Decision:
+        """See `AccessPolicy.admits`."""
+        return self.for_access(access).admits(now)
+
+    def decide(self, access: Access, operation: Operation, now: float) -> Decision:
+        """See `AccessPolicy.decide`."""
+        return self.for_access(access).decide(operation, now)
+
+    def method_for(self, access: Access, labels: Collection[str]) -> Method:
+        """See `AccessPolicy.method_for`."""
+        return self.for_access(access).method_for(labels)
+
+    def limits(self, access: Access, now: float) -> SessionLimits:
+        """See `AccessPolicy.limits`."""
+        return self.for_access(access).limits(now)
+
+    def column_labels(self, target_name: str) -> tuple[tuple[str, str], ...]:
+        """Pairs of a ``schema.table.column`` glob and a label, for the columns of one target."""
+        return tuple(
+            (column, label.name)
+            for label in self.labels
+            for target, column in label.columns
+            if Globs.of((target,)).match(target_name)
+        )
+
+
+def opaque_reason(operation: Operation, allows: Iterable[CompiledEntry]) -> str | None:
+    """Why ``operation`` is opaque to every entry that has a sql condition, None when it is understood.
+
+    ``allows`` are the allow entries that hold for the access now: their ``sql.functions`` are trusted (semantics 5).
+    """
+    if operation.opaque is not None:
+        return operation.opaque
+    if not operation.verbs <= _UNDERSTOOD:
+        return f"verbs that are not known: {', '.join(sorted(operation.verbs - _UNDERSTOOD))}"
+    if operation.untrusted_functions:
+        trusts = [entry.trusts for entry in allows if entry.trusts is not None]
+        rest = [name for name in operation.untrusted_functions if not any(trust.trusts(name) for trust in trusts)]
+        if rest:
+            return f"functions that are not known to be harmless: {', '.join(sorted(rest))}"
+    return None
+
+
+def strictest(methods: Iterable[Method]) -> Method:
+    """The strictest of at least one; among equally strict ones always the same, in whatever order they come."""
+    return min(methods, key=lambda method: (method.strictness, method.keep_first))
+
+
+def names(entries: Iterable[CompiledEntry]) -> tuple[str, ...]:
+    """Their names in a stable order."""
+    return tuple(sorted({entry.name for entry in entries}))
+
+
+def deciding_masks(label: Label, masks: Iterable[CompiledMask]) -> list[CompiledMask]:
+    """Those of ``masks`` (all fit the access) that name ``label`` with the most specific who."""
+    naming = [mask for mask in masks if label.name in mask.labels]
+    best = min((mask.rank for mask in naming), default=None)
+    return [mask for mask in naming if mask.rank == best]
+
+
+def _method(label: Label, masks: Iterable[CompiledMask]) -> Method:
+    deciding = deciding_masks(label, masks)
+    return strictest(mask.method for mask in deciding) if deciding else label.default or REDACT
+
+
+def _durability(allows: Iterable[CompiledEntry]) -> Durability:
+    return "synced" if any(entry.terms.durability == "synced" for entry in allows) else "written"

@@ -1,0 +1,55 @@
+"""Values for the policy tests, with everything that a test doesn't talk about filled in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.config import parse_yaml
+from gateway.model import Access, Address, Operation, Principal, Target, TargetTls
+from gateway.policy import PolicyDocument, PolicyFile, Snapshot, compile_snapshot
+
+NOON = 1_795_003_200.0
+"""2026-11-18 12:00 UTC, a Wednesday."""
+
+
+def target(name: str = "orders", **tags: str) -> Target:
+    return Target(name, "postgres", Address("db.internal", 5432), TargetTls(), (), tags)
+
+
+ORDERS = target("orders", env="prod")
+SANDBOX = target("sandbox", env="dev")
+TARGETS = (ORDERS, SANDBOX)
+
+
+def principal(name: str = "alice", *groups: str, **others: Any) -> Principal:
+    values = {"kind": "human", "factors": frozenset({"certificate"}), "authenticated_at": 0.0, **others}
+    return Principal(name=name, groups=frozenset(groups), **values)
+
+
+def access(
+    name: str = "alice",
+    *groups: str,
+    to: Target = ORDERS,
+    database: str = "orders",
+    role: str = "app",
+    address: str = "10.1.2.3",
+    **others: Any,
+) -> Access:
+    return Access(principal(name, *groups, **others), to, database, role, address)
+
+
+def operation(*verbs: str, **others: Any) -> Operation:
+    sets = {"relations", "functions", "untrusted_functions", "labels"}
+    values: dict[str, Any] = {key: frozenset(value) if key in sets else value for key, value in others.items()}
+    values["functions"] = values.get("functions", frozenset()) | values.get("untrusted_functions", frozenset())
+    values.setdefault("normalised", "some text")
+    return Operation(text="some text", digest="0" * 64, verbs=frozenset(verbs), **values)
+
+
+def policy_file(text: str, name: str = "policy.yaml") -> PolicyFile:
+    return PolicyFile(name, parse_yaml(text.encode(), PolicyDocument, file=name))
+
+
+def snapshot(*texts: str, targets: tuple[Target, ...] = TARGETS) -> Snapshot:
+    files = [policy_file(text, f"{index}.yaml") for index, text in enumerate(texts)]
+    return compile_snapshot(files, targets, 1)

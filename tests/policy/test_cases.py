@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from policy.made import NOON, TARGETS, operation, snapshot
+
+from gateway.errors import ConfigError
+from gateway.model import Access, Operation, Outcome, Principal, Target
+from gateway.policy import CaseResult, load_cases, run_cases
+
+POLICY = snapshot(
+    """
+    labels: {pii.email: {columns: {orders: [public.customers.email]}}}
+    allow:
+      - {name: analysts read, groups: [analysts], targets: [orders], sql: {verbs: [select], roles: [ro]}}
+      - {name: robots by day, kind: machine, from: [10.0.0.0/8], times: {hours: ["08:00-18:00"]}}
+    deny: [{name: nobody destroys, sql: {verbs: [drop]}}]
+    masks:
+      - {labels: [pii.email], method: redact}
+      - {labels: [pii.email], groups: [s], method: {partial: {keep_last: 4}}}
+    """
+)
+
+
+def first_word(text: str, access: Access) -> Operation:
+    return operation(text.partition(" ")[0])
+
+
+def read_only(principal: Principal, target: Target) -> str | None:
+    return None if principal.name == "nobody" else "ro"
+
+
+def run(directory: Path, text: str) -> tuple[CaseResult, ...]:
+    path = directory / "cases.yaml"
+    path.write_text("cases:\n" + "".join(f"  - {{{line.strip()}}}\n" for line in text.strip().splitlines()))
+    return run_cases(load_cases(path), POLICY, TARGETS, analyse=first_word, role_of=read_only, now=NOON)
+
+
+def test_cases_that_pass(tmp_path: Path) -> None:
+    results = run(
+        tmp_path,
+        """
+        name: a, principal: al, groups: [analysts], target: orders, sql: select 1, expect: allow
+        name: b, principal: al, groups: [analysts], target: orders, sql: drop x, expect: deny, rules: [nobody destroys]
+        name: c, principal: al, groups: [analysts], target: orders, sql: insert x, expect: deny, rules: []
+        name: d, principal: al, groups: [analysts], target: orders, expect: allow, rules: [analysts read]
+        name: e, principal: al, groups: [analysts], target: orders, role: rw, expect: deny
+        name: f, principal: al, groups: [analysts], target: unheard-of, sql: select 1, expect: deny, rules: []
+        name: g, principal: nobody, groups: [analysts], target: orders, sql: select 1, expect: deny
+        name: h, principal: ci, kind: machine, from: 10.1.1.1, target: sandbox, sql: delete x, expect: allow
+        name: i, principal: ci, kind: machine, from: 10.1.1.1, target: sandbox, at: "2026-11-18T19:00:00Z", expect: deny
+        name: j, principal: ci, kind: machine, target: sandbox, expect: deny
+        name: k, principal: a, groups: [s], target: orders, expect: deny, masks: {pii.email: {partial: {keep_last: 4}}}
+        name: l, principal: al, target: orders, expect: deny, masks: {pii.email: redact}
+        """,
+    )
+    assert [result for result in results if not result.passed] == []
+    assert [result.name for result in results] == list("abcdefghijkl")
+    assert results[0].decision.outcome is Outcome.ALLOW
+
+
+def test_cases_that_fail_say_what_came_instead(tmp_path: Path) -> None:
+    results = run(
+        tmp_path,
+        """
+        name: a, principal: al, groups: [analysts], target: orders, sql: insert x, expect: allow
+        name: b, principal: al, groups: [analysts], target: orders, sql: select 1, expect: allow, rules: [other]
+        name: c, principal: al, target: orders, expect: deny, masks: {pii.email: clear, pii.ssn: redact}
+        name: d, principal: al, target: unheard-of, expect: allow
+        name: e, principal: al, groups: [analysts], target: orders, sql: drop x, expect: deny, rules: []
+        """,
+    )
+    assert [result.problems for result in results] == [
+        ("expected allow, got deny, decided by nothing, since no allow entry matches",),
+        ("expected to be decided by other, was decided by analysts read",),
+        ("expected pii.email as clear, it is shown as redact", "pii.ssn is no label of this policy"),
+        ("expected allow, got deny, decided by nothing, since no allow entry matches",),
+        ("expected to be decided by none, was decided by nobody destroys",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cases: []", "empty"),
+        ("", "`cases:`"),
+        ("cases: [{name: a, principal: b, target: c}]", "`expect:`"),
+        ("cases: [{name: a, principal: b, target: c, expect: approve}]", "allow, deny"),
+        ("cases: [{name: a, principal: b, target: c, expect: deny, sqll: x}]", "did you mean `sql`"),
+        ("cases: [{name: a, principal: b, target: c, expect: deny, masks: {d: token}}]", "not in this version"),
+        ("cases: [{name: a, principal: b, target: c, expect: deny, masks: {d: partial}}]", "keep_last"),
+    ],
+)
+def test_mistakes_in_a_case_file(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "cases.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_cases(path)
+    assert said in str(caught.value)
+
+
+def test_an_exception_while_analysing_is_not_taken_for_a_result(tmp_path: Path) -> None:
+    path = tmp_path / "cases.yaml"
+    path.write_text("cases: [{name: a, principal: b, target: orders, sql: x, expect: deny}]")
+
+    def broken(text: str, access: Access) -> Operation:
+        raise RuntimeError("bug")
+
+    with pytest.raises(RuntimeError, match="bug"):
+        run_cases(load_cases(path), POLICY, TARGETS, analyse=broken, role_of=read_only, now=NOON)

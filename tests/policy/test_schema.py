@@ -1,0 +1,163 @@
+"""A policy file's own mistakes: found when it is decoded, each with line, path and mend."""
+
+from __future__ import annotations
+
+import pytest
+from policy.made import policy_file
+
+from gateway.errors import ConfigError, Problem
+from gateway.policy import PolicyDocument
+
+
+def problems(text: str) -> tuple[Problem, ...]:
+    with pytest.raises(ConfigError) as caught:
+        policy_file(text)
+    return caught.value.problems
+
+
+def only(text: str) -> Problem:
+    found = problems(text)
+    assert len(found) == 1, "\n".join(map(str, found))
+    return found[0]
+
+
+def test_the_example_of_policy_md_without_what_is_not_in_this_version() -> None:
+    document = policy_file(
+        """
+        labels:
+          pii.email: {columns: {orders: [public.customers.email, crm.*.email]}}
+          pii.ssn:   {columns: {orders: [public.customers.ssn]}, default: {method: redact}}
+        allow:
+          - {name: analysts read orders, groups: [analysts], targets: [orders], sql: {verbs: [select]}}
+          - {name: engineers change orders, groups: [engineers], targets: [orders], sql: {verbs: [select, insert]}}
+        deny:
+          - {name: nobody destroys, targets: ["*"], tags: {env: prod}, sql: {verbs: [drop, truncate, copy_program]},
+             message: ask the DBA on call}
+        masks:
+          - {labels: ["pii.*"], method: redact}
+          - {labels: [pii.ssn], groups: [fraud], method: {partial: {keep_last: 4}}}
+          - {labels: [pii.email], groups: [dpo], method: clear}
+          - {labels: [pii.email], groups: [nobody], method: null}
+        """
+    ).document
+    assert [entry.name for entry in document.allow] == ["analysts read orders", "engineers change orders"]
+    assert document.deny[0].message == "ask the DBA on call"
+    assert document.masks[3].method == "null"
+
+
+def test_every_condition_can_be_written() -> None:
+    document = policy_file(
+        """
+        allow:
+          - name: a
+            principals: ["spiffe://corp/*"]
+            groups: [a]
+            kind: machine
+            factors: [certificate, password, scram]
+            from: [10.0.0.0/8, "::1"]
+            targets: [orders]
+            tags: {env: prod}
+            times: {days: [mon-fri], hours: ["08:00-18:00"], zone: Europe/Zurich}
+            until: "2026-12-31T00:00:00Z"
+            sql: {databases: [a], roles: [b], verbs: [select], relations: [a.b], functions: [c], labels_touched: [d],
+                  without_where: false, max_rows: 10}
+            session: {max: 8h, idle: 30m, record: synced, expire: identity}
+        deny:
+          - {name: b, sql: {matches: ["a+"]}, observe: true}
+        """
+    ).document
+    assert document.allow[0].session is not None
+    assert document.allow[0].session.max == 8 * 3600
+    assert document.deny[0].observe
+
+
+def test_an_empty_file_is_an_empty_policy() -> None:
+    assert policy_file("").document == PolicyDocument()
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "mend"),
+    [
+        ("approve: [{name: a}]", ("approve",), "deny entry"),
+        ("allow: [{name: a, ssh: {logins: [b]}}]", ("allow", 0, "ssh"), "PostgreSQL only"),
+        ("deny: [{name: a, http: {methods: [GET]}}]", ("deny", 0, "http"), "PostgreSQL only"),
+        ("labels: {a: {columns: {o: [a.b.c]}, detector: email}}", ("labels", "a", "detector"), "columns"),
+        ("labels: {a: {columns: {o: [a.b.c]}, json: {b: [c]}}}", ("labels", "a", "json"), "columns"),
+        ("masks: [{labels: [a], method: token}]", ("masks", 0), "redact, partial or null"),
+        ("masks: [{labels: [a], method: hmac}]", ("masks", 0), "redact, partial or null"),
+        ("labels: {a: {columns: {o: [a.b.c]}, default: {method: hmac}}}", ("labels", "a", "default"), "redact"),
+        (
+            "masks: [{labels: [a], method: {partial: {keep_last: 1}, hmac: {key: k}}}]",
+            ("masks", 0, "method", "hmac"),
+            "redact, partial or null",
+        ),
+    ],
+)
+def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, ...], mend: str) -> None:
+    problem = only(text)
+    assert problem.path == path
+    assert "not in this version" in problem.problem
+    assert mend in problem.mend
+    assert problem.line == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "said"),
+    [
+        ("alow: []", ("alow",), "did you mean `allow`"),
+        ("allow: [{name: a, group: [b]}]", ("allow", 0, "group"), "did you mean `groups`"),
+        ("allow: [{name: a, message: b}]", ("allow", 0, "message"), "not a known key"),
+        ("allow: [{name: a, observe: true}]", ("allow", 0, "observe"), "not a known key"),
+        ("deny: [{name: a, session: {max: 1h}}]", ("deny", 0, "session"), "not a known key"),
+        ("masks: [{labels: [a], method: redact, until: x}]", ("masks", 0, "until"), "not a known key"),
+        ("allow: [{groups: [b]}]", ("allow", 0, "name"), "is missing"),
+        ("allow: [{name: ''}]", ("allow", 0, "name"), "empty"),
+        ("allow: [{name: a, groups: []}]", ("allow", 0, "groups"), "leave the key out"),
+        ("allow: [{name: a, principals: []}]", ("allow", 0, "principals"), "leave the key out"),
+        ("allow: [{name: a, from: []}]", ("allow", 0, "from"), "leave the key out"),
+        ("allow: [{name: a, targets: []}]", ("allow", 0, "targets"), "leave the key out"),
+        ("allow: [{name: a, tags: {}}]", ("allow", 0, "tags"), "leave the key out"),
+        ("allow: [{name: a, sql: {verbs: []}}]", ("allow", 0, "sql", "verbs"), "leave the key out"),
+        ("allow: [{name: a, sql: {relations: []}}]", ("allow", 0, "sql", "relations"), "leave the key out"),
+        ("allow: [{name: a, times: {days: []}}]", ("allow", 0, "times", "days"), "leave the key out"),
+        ("masks: [{labels: [], method: redact}]", ("masks", 0, "labels"), "empty"),
+        ("labels: {a: {columns: {}}}", ("labels", "a", "columns"), "leave the key out"),
+        ("labels: {a: {columns: {o: []}}}", ("labels", "a", "columns", "o"), "empty"),
+        ("allow: [{name: a, groups: }]", ("allow", 0, "groups"), "leave the key out"),
+        ("allow: [{name: a, groups: null}]", ("allow", 0, "groups"), "leave the key out"),
+        ("allow: [{name: a, sql: }]", ("allow", 0, "sql"), "leave the key out"),
+        ("allow: [{name: a, groups: b}]", ("allow", 0, "groups"), "list"),
+        ("allow: [{name: a, sql: {}}]", ("allow", 0, "sql"), "leave the key out"),
+        ("allow: [{name: a, session: {}}]", ("allow", 0, "session"), "leave the key out"),
+        ("allow: [{name: a, times: {zone: UTC}}]", ("allow", 0, "times"), "leave the key out"),
+        ("allow: [{name: a, kind: robot}]", ("allow", 0, "kind"), "human"),
+        ("allow: [{name: a, factors: [pigeon]}]", ("allow", 0, "factors", 0), "certificate"),
+        ("allow: [{name: a, sql: {verbs: [selekt]}}]", ("allow", 0, "sql", "verbs", 0), "did you mean `select`"),
+        ("allow: [{name: a, sql: {matches: [a]}}]", ("allow", 0), "for deny entries"),
+        ("allow: [{name: a, sql: {max_rows: -1}}]", ("allow", 0, "sql", "max_rows"), ">= 0"),
+        ("allow: [{name: a, session: {max: 8}}]", ("allow", 0, "session", "max"), "unit"),
+        ("allow: [{name: a, session: {max: 0s}}]", ("allow", 0, "session", "max"), "> 0"),
+        ("allow: [{name: a, session: {expire: session}}]", ("allow", 0, "session"), "`max`"),
+        ("masks: [{labels: [a], method: clear}]", ("masks", 0), "named principals or groups"),
+        ("masks: [{labels: [a], targets: [o], method: clear}]", ("masks", 0), "named principals or groups"),
+        ("masks: [{labels: [a], principals: ['*'], method: clear}]", ("masks", 0), "named principals or groups"),
+        ("masks: [{labels: [a], groups: [a, '?*'], method: clear}]", ("masks", 0), "named principals or groups"),
+        ("masks: [{labels: [a], method: partial}]", ("masks", 0), "keep_last"),
+        ("masks: [{labels: [a], method: blur}]", ("masks", 0, "method"), "redact"),
+        ("masks: [{labels: [a], method: {partial: {}}}]", ("masks", 0, "method", "partial"), "keeps nothing"),
+        ("masks: [{labels: [a], method: {partial: {keep_last: 65}}}]",
+         ("masks", 0, "method", "partial", "keep_last"), "64"),
+        ("labels: {a: {columns: {o: [a.b.c]}, default: {method: clear}}}", ("labels", "a", "default"), "named"),
+        ("labels: {a: {columns: {o: [email]}}}", ("labels", "a", "columns", "o", 0), "schema.table.column"),
+    ],
+)  # fmt: skip
+def test_mistakes(text: str, path: tuple[str | int, ...], said: str) -> None:
+    problem = only(text)
+    assert problem.path == path
+    assert said in f"{problem.problem} {problem.mend}"
+    assert problem.line == 1
+
+
+def test_all_problems_of_a_file_are_told_with_their_lines() -> None:
+    found = problems("allow:\n  - {name: a, groups: []}\n  - {name: b, targts: [x]}\nmask: []\n")
+    assert [problem.line for problem in found] == [2, 3, 4]
