@@ -1,0 +1,140 @@
+"""Where labels reach: from the columns they are bound to, through inheritance, partitions and views.
+
+postgres.md, masking, 1. RowDescription names a partition's, a child's or a view's own OID, so each of their columns
+needs the labels of what it shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import TYPE_CHECKING
+
+from gateway.sql.facts import Name
+
+if TYPE_CHECKING:
+    from gateway.sql.catalogue import Catalogue
+
+_NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCatalogue:
+    """A `Catalogue` with labels bound to it.
+
+    columns   (relation oid, column number) -> labels; (oid, 0) is the whole row
+    labels    every label that is bound to anything here
+    unbound   the pairs of pattern and label that match no column
+    """
+
+    catalogue: Catalogue
+    columns: Mapping[tuple[int, int], frozenset[str]]
+    labels: frozenset[str]
+    unbound: tuple[tuple[str, str], ...]
+
+    @property
+    def relations(self) -> Collection[int]:
+        """OIDs of all relations that the catalogue has read."""
+        return self.catalogue.relations.keys()
+
+    def relation_labels(self, relation: int | Name) -> frozenset[str]:
+        """Labels of a relation, by oid, or of all that a name could mean."""
+        if isinstance(relation, int):
+            return self.columns.get((relation, 0), _NONE)
+        return _NONE.union(*(self.columns.get((oid, 0), _NONE) for oid in self.catalogue.named(relation)))
+
+    def labelled_names(self, relation: int) -> frozenset[str]:
+        """Names of the labelled columns of a relation."""
+        found = self.catalogue.relations.get(relation)
+        if found is None or (relation, 0) not in self.columns:
+            return _NONE
+        return frozenset(
+            name for number, (name, _type) in found.columns.items() if (relation, number) in self.columns
+        )
+
+    def knows(self, relation: int) -> bool:
+        """Whether the relation was there when the catalogue was read. If not: read again, else mask."""
+        return relation in self.catalogue.relations
+
+
+def close_labels(catalogue: Catalogue, labels: Iterable[tuple[str, str]]) -> LabelledCatalogue:
+    """Bind pairs of a pattern ``schema.table.column``, with globs in each part, and a label."""
+    columns: dict[tuple[int, int], set[str]] = defaultdict(set)
+    unbound = tuple(pair for pair in labels if not _bind(catalogue, columns, *pair))
+    _inherit(catalogue, columns)
+    # Views stand on views and on tables, nothing inherits from a view: repeat until nothing moves.
+    while _through_views(catalogue, columns):
+        pass
+    for (oid, number), found in list(columns.items()):
+        if number:
+            columns[oid, 0] |= found
+    closed = {column: frozenset(found) for column, found in columns.items() if found}
+    return LabelledCatalogue(catalogue, closed, _NONE.union(*closed.values()), unbound)
+
+
+def _bind(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], pattern: str, label: str) -> bool:
+    parts = pattern.split(".")
+    if len(parts) != 3:
+        return False
+    schema, table, column = (re.compile(translate(part)).match for part in parts)
+    bound = False
+    for oid, relation in catalogue.relations.items():
+        if relation.columns and schema(relation.schema) and table(relation.name):
+            for number, (name, _type) in relation.columns.items():
+                if column(name):
+                    columns[oid, number].add(label)
+                    bound = True
+    return bound
+
+
+def _inherit(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]]) -> None:
+    """Down first, then up: a child shows the parent's data under its own OID, a parent's answer holds the child's
+    rows; but what only one child has doesn't reach its siblings."""
+    pairs = [(child, parent) for child, above in catalogue.parents.items() for parent in above]
+    for down in (True, False):
+        moved = True
+        while moved:
+            moved = False
+            for child, parent in pairs:
+                source, target = (parent, child) if down else (child, parent)
+                moved = _share(catalogue, columns, source, target) or moved
+
+
+def _share(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], source: int, target: int) -> bool:
+    """Copy labels between columns of the same name: numbers differ between parent and child."""
+    if source not in catalogue.relations or target not in catalogue.relations:
+        return False
+    numbers = {name: number for number, (name, _type) in catalogue.relations[target].columns.items()}
+    moved = False
+    for number, (name, _type) in catalogue.relations[source].columns.items():
+        found = columns.get((source, number))
+        if found and name in numbers and not found <= columns[target, numbers[name]]:
+            columns[target, numbers[name]] |= found
+            moved = True
+    return moved
+
+
+def _through_views(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]]) -> bool:
+    moved = False
+    for oid, relation in catalogue.relations.items():
+        if relation.kind not in {"v", "m"} or not relation.columns:
+            continue
+        # What an expression may hold: everything that the view depends on.
+        everything: set[str] = set()
+        for other in catalogue.uses.get(oid, ()):
+            if other in catalogue.relations:
+                for number in catalogue.relations[other].columns:
+                    everything |= columns.get((other, number), set())
+        origins = catalogue.view_columns.get(oid, ())
+        for position, number in enumerate(sorted(relation.columns)):
+            origin = origins[position] if position < len(origins) else (0, 0)
+            # (oid, 0) is a whole row; an unknown relation could hold anything that the view reads.
+            plain = origin[1] != 0 and origin[0] in catalogue.relations
+            found = columns.get(origin, set()) if plain else everything
+            if not found <= columns[oid, number]:
+                columns[oid, number] |= found
+                moved = True
+    return moved

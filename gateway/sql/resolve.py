@@ -1,0 +1,293 @@
+"""`resolve`: facts of a text, and what is known of database and session -> the `Operation` that policy decides on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.model import Operation
+from gateway.sql.catalogue import Catalogue
+from gateway.sql.facts import Analysis, Name, Statement
+from gateway.sql.harmless import EFFECTFUL, HARMLESS, REVEALING_FUNCTIONS, REVEALING_RELATIONS
+from gateway.sql.labels import LabelledCatalogue
+from gateway.verbs import FREE
+
+_WRITES: Final = frozenset({"insert", "update", "merge", "create", "alter", "copy_from", "do", "call", "refresh"})
+_RULED: Final = frozenset({"insert", "update", "delete", "merge"})
+_SERVERS: Final = frozenset({"pg_catalog", "information_schema", "pg_toast"})
+_NONE: Final[frozenset[str]] = frozenset()
+_GUESSED: Final = ("pg_", "lo_", "binary_upgrade_", "dblink")
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the session has prepared: by SQL or by the protocol, whose names share one space on the server.
+
+    prepared  statement name -> what it runs (of a PREPARE its own `Statement`, of a Parse all of its statements)
+    cursors   cursor or portal name -> what it runs
+    """
+
+    prepared: Mapping[str, Sequence[Statement]] = field(default_factory=dict)
+    cursors: Mapping[str, Sequence[Statement]] = field(default_factory=dict)
+
+
+NOTHING: Final = Remembered()
+
+
+@dataclass(slots=True)
+class _Sum:
+    """The operation as far as its statements were added up."""
+
+    verbs: set[str] = field(default_factory=set)
+    relations: set[str] = field(default_factory=set)
+    functions: set[str] = field(default_factory=set)
+    untrusted: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)
+    without_where: bool = False
+    clean: bool = True
+    revealing: bool = False
+    rows: int | None = 0
+    opaque: str | None = None
+
+    def refuse(self, reason: str) -> None:
+        if self.opaque is None:
+            self.opaque = reason
+
+
+def resolve(
+    analysis: Analysis,
+    catalogue: LabelledCatalogue | None,
+    remembered: Remembered = NOTHING,
+    parameter_types: Collection[int] = (),
+) -> Operation:
+    """The operation that a client message is, in this database and session.
+
+    catalogue        None when nothing is known about the database: then a statement that names any relation or
+                     calls any function is opaque
+    parameter_types  type OIDs that a Parse states for its parameters
+    """
+    total = _Sum(opaque=analysis.opaque)
+    here = _Here(remembered)
+    for statement in analysis.statements:
+        bound = _add(total, statement, catalogue, here)
+        total.rows = None if bound is None or total.rows is None else total.rows + bound
+        here.note(statement)
+    if catalogue is not None:
+        for oid in parameter_types:
+            total.untrusted |= catalogue.catalogue.type_functions.get(oid, _NONE)
+        if not total.verbs <= FREE:
+            total.untrusted |= catalogue.catalogue.everywhere
+    return Operation(
+        text=analysis.redacted,
+        normalised=analysis.normalised,
+        digest=analysis.digest,
+        verbs=frozenset(total.verbs) if analysis.opaque is None else frozenset({"unknown"}),
+        relations=frozenset(total.relations),
+        functions=frozenset(total.functions),
+        untrusted_functions=frozenset(total.untrusted),
+        labels=frozenset(total.labels),
+        without_where=total.without_where,
+        clean_writes=total.clean and analysis.opaque is None,
+        row_bound=None if analysis.opaque is not None else total.rows,
+        revealing=total.revealing,
+        opaque=total.opaque,
+    )
+
+
+class _Here:
+    """What the session remembers, and what earlier statements of the same message add to it."""
+
+    def __init__(self, remembered: Remembered) -> None:
+        self._prepared = {name: tuple(found) for name, found in remembered.prepared.items()}
+        self._cursors = {name: tuple(found) for name, found in remembered.cursors.items()}
+
+    def note(self, statement: Statement) -> None:
+        # Both the old and the new one count: whether the PREPARE succeeds isn't known yet.
+        if statement.prepares is not None:
+            self._prepared[statement.prepares] = (*self._prepared.get(statement.prepares, ()), statement)
+        if statement.declares is not None:
+            self._cursors[statement.declares] = (*self._cursors.get(statement.declares, ()), statement)
+
+    def prepared(self, name: str) -> tuple[Statement, ...] | None:
+        return self._prepared.get(name)
+
+    def cursor(self, name: str) -> tuple[Statement, ...] | None:
+        return self._cursors.get(name)
+
+
+def _add(total: _Sum, statement: Statement, catalogue: LabelledCatalogue | None, here: _Here) -> int | None:
+    """Add one statement and what it runs; returns the most rows that it gives."""
+    bound = statement.row_bound
+    _add_one(total, statement, catalogue)
+    seen: set[str] = set()
+    waiting = [*statement.executes]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        runs = here.prepared(name)
+        if runs is None:
+            total.refuse("EXECUTE of a statement that this session has not prepared")
+            continue
+        for inner in runs:
+            _add_one(total, inner, catalogue)
+            waiting.extend(inner.executes)
+        if len(runs) == 1 and bound is None and "explain" not in statement.verbs:
+            bound = runs[0].run_bound if runs[0].prepares is not None else runs[0].row_bound
+    for name in statement.fetches:
+        cursor = here.cursor(name)
+        if cursor is None:
+            total.refuse("FETCH from a cursor that this session has not declared")
+            continue
+        for inner in cursor:
+            _add_one(total, inner, catalogue)
+            for executed in inner.executes:
+                for runs_inner in here.prepared(executed) or ():
+                    _add_one(total, runs_inner, catalogue)
+    return bound
+
+
+def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | None) -> None:
+    total.verbs |= statement.verbs
+    total.without_where = total.without_where or statement.without_where
+    if statement.opaque is not None:
+        total.refuse(statement.opaque)
+    for name in statement.functions:
+        total.functions.add(str(name).lower())
+        total.functions.add(name.name.lower())
+    if labelled is None:
+        total.relations.update(str(name) for name in statement.relations)
+        total.untrusted.update(
+            str(name) for name in (*statement.functions, *statement.types)
+        )
+        if statement.relations or statement.functions or statement.types or statement.schemas or statement.everywhere:
+            total.refuse("nothing is known about the database")
+        return
+    catalogue = labelled.catalogue
+    used, unknown = _used(total, statement, catalogue)
+    if _writes_catalogue(statement, catalogue):
+        # DDL and SET by other means: UPDATE pg_class renames, UPDATE pg_settings sets.
+        total.verbs |= {"alter", "set_unsafe"}
+        total.refuse("it writes to the server's own catalogue")
+    untrusted = _untrusted(statement, catalogue)
+    for oid in used:
+        behind = catalogue.behind.get(oid)
+        if behind is not None:
+            untrusted |= behind.untrusted
+            total.verbs |= behind.verbs
+            if statement.verbs & _RULED:
+                total.verbs |= behind.rule_verbs
+            if behind.opaque is not None:
+                total.refuse(behind.opaque)
+    oids = used | _swept(statement, catalogue)
+    total.relations.update(str(catalogue.relations[oid]) for oid in oids if oid in catalogue.relations)
+    labels = _NONE.union(*(labelled.relation_labels(oid) for oid in oids))
+    total.untrusted |= untrusted
+    total.functions |= {name.lower() for name in untrusted}
+    total.labels |= labels
+    total.revealing = total.revealing or _reveals(statement, oids, catalogue)
+    if total.clean and labelled.labels:
+        total.clean = _is_clean(statement, oids, labelled, dirty=bool(untrusted or unknown), touched=bool(labels))
+
+
+def _used(total: _Sum, statement: Statement, catalogue: Catalogue) -> tuple[set[int], bool]:
+    """OIDs of what the statement names and what lies behind it, and whether it reads one that isn't known."""
+    oids: set[int] = set()
+    unknown = False
+    for name in statement.relations:
+        found = catalogue.named(name)
+        oids.update(found)
+        for oid in found:
+            behind = catalogue.behind.get(oid)
+            if behind is not None:
+                oids |= behind.relations
+        if not found:
+            # Made since the catalogue was read, or in this very transaction: in whatever schema.
+            unknown = unknown or name not in statement.writes_to
+            if name.schema is None:
+                total.relations.update(f"{schema}.{name.name}" for schema in catalogue.schemas)
+            else:
+                total.relations.add(str(name))
+    return oids, unknown
+
+
+def _writes_catalogue(statement: Statement, catalogue: Catalogue) -> bool:
+    """Whether a target is one of the server's own relations, or a view that stands on one."""
+    for name in statement.writes_to:
+        for oid in catalogue.named(name):
+            behind = catalogue.behind.get(oid)
+            reached = {oid} if behind is None else behind.relations
+            if any(other in catalogue.relations and catalogue.relations[other].schema in _SERVERS for other in reached):
+                return True
+    return False
+
+
+def _swept(statement: Statement, catalogue: Catalogue) -> set[int]:
+    """OIDs of what it reaches without naming it: CASCADE, DROP SCHEMA, a VACUUM of everything."""
+    oids: set[int] = set()
+    for schema in statement.schemas:
+        oids.update(catalogue.in_schema(schema))
+    if statement.everywhere:
+        oids.update(oid for oid, relation in catalogue.relations.items() if relation.columns)
+    return oids
+
+
+def _untrusted(statement: Statement, catalogue: Catalogue) -> set[str]:
+    found: set[str] = set()
+    for name in statement.functions:
+        called = catalogue.called(name)
+        if name.name in statement.judged:
+            called = called - {name.name}
+        found |= called
+    for operator in statement.operators:
+        for schema, function in catalogue.operators.get(operator.name, ()):
+            if operator.schema is None or operator.schema == schema:
+                found.add(function)
+    for type_name in statement.types:
+        # An array type has a name of its own, but is written as its element's.
+        found |= catalogue.code_of_type(type_name)
+    for attribute in statement.attributes:
+        if attribute in catalogue.one_argument:
+            found |= catalogue.functions[attribute]
+        found |= catalogue.code_of_type(Name(None, attribute))
+        if _may_be_effectful(attribute):
+            found.add(attribute)
+    return found
+
+
+def _may_be_effectful(name: str) -> bool:
+    return name in EFFECTFUL or (name.startswith(_GUESSED) and name not in HARMLESS)
+
+
+def _reveals(statement: Statement, oids: set[int], catalogue: Catalogue) -> bool:
+    for name in statement.relations:
+        if name.name in REVEALING_RELATIONS or name.schema == "pg_toast":
+            return True
+    for oid in oids:
+        relation = catalogue.relations.get(oid)
+        if relation is not None and (relation.name in REVEALING_RELATIONS or relation.schema == "pg_toast"):
+            return True
+    return any(name.name in REVEALING_FUNCTIONS for name in statement.functions)
+
+
+def _is_clean(
+    statement: Statement, oids: set[int], labelled: LabelledCatalogue, *, dirty: bool, touched: bool,
+) -> bool:
+    """Whether nothing that the statement writes can come from a labelled column."""
+    if not statement.verbs & _WRITES:
+        return not (dirty and touched and statement.functions)
+    if dirty or not statement.clean_sources:
+        # Code that nobody read, or a relation that nobody knows, could hold anything.
+        return False
+    if statement.executes:
+        # CREATE TABLE AS EXECUTE: what it stores is another statement's.
+        return False
+    if not touched:
+        return True
+    if statement.renames or statement.star:
+        return False
+    if statement.columns & statement.row_names:
+        return False
+    return not any(statement.columns & labelled.labelled_names(oid) for oid in oids)

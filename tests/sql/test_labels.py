@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from gateway.sql import Catalogue, LabelledCatalogue, Name
+
+
+def reach(labelled: LabelledCatalogue) -> dict[str, set[str]]:
+    relations = labelled.catalogue.relations
+    return {
+        f"{relations[oid].name}.{relations[oid].columns[number][0]}": set(found)
+        for (oid, number), found in labelled.columns.items() if number
+    }
+
+
+def test_where_labels_reach(labelled: LabelledCatalogue) -> None:
+    assert reach(labelled) == {
+        "customers.ssn": {"pii.ssn"},
+        "v_plain.x": {"pii.ssn"},       # a plain column under another name
+        "v_deep.y": {"pii.ssn"},        # a view on a view
+        "v_expr.u": {"pii.ssn"},        # an expression: everything that the view depends on
+        "v_evil.evil": {"pii.ssn"},
+        "v_sleep.slept": {"pii.ssn"},
+        "v_union.a": {"pii.ssn"},
+        "mv.ssn": {"pii.ssn"},
+        "orders.total": {"total"},
+        "orders_1.total": {"total"},    # partitions
+        "child.secret": {"secret"},     # up to the parent, whose answer holds the child's rows,
+        "parent.secret": {"secret"},    # but not down again to the sibling
+    }
+
+
+def test_whole_rows_and_names(labelled: LabelledCatalogue) -> None:
+    assert labelled.relation_labels(Name(None, "customers")) == {"pii.ssn"}
+    assert labelled.relation_labels(Name("app", "customers")) == frozenset()
+    [oid] = labelled.catalogue.named(Name("public", "customers"))
+    assert labelled.relation_labels(oid) == labelled.columns[oid, 0] == {"pii.ssn"}
+    assert labelled.labelled_names(oid) == {"ssn"}
+    assert labelled.knows(oid)
+    assert not labelled.knows(1)
+    assert labelled.labels == {"pii.ssn", "secret", "total"}
+
+
+def test_down_to_every_child(catalogue: Catalogue) -> None:
+    found = reach(catalogue.bind([("public.parent.secret", "x")]))
+    assert found == {"parent.secret": {"x"}, "child.secret": {"x"}, "sibling.secret": {"x"}}
+
+
+def test_globs_and_what_matches_nothing(catalogue: Catalogue) -> None:
+    bound = catalogue.bind([("*.customers.*", "x"), ("nosuch.*.*", "y"), ("customers.ssn", "z"), ("a.b.c.d", "z")])
+    assert bound.unbound == (("nosuch.*.*", "y"), ("customers.ssn", "z"), ("a.b.c.d", "z"))
+    assert {"customers.ssn", "customers.plan", "v_plain.x"} <= reach(bound).keys()
+    assert reach(catalogue.bind([("public.sharing.Gr*", "x")])) == {"sharing.Größe": {"x"}}
+
+
+def test_nothing_bound(catalogue: Catalogue) -> None:
+    assert catalogue.bind([]).columns == {}
+
+
+def test_a_view_without_described_columns_counts_as_expressions(catalogue: Catalogue) -> None:
+    from dataclasses import replace
+
+    found = reach(replace(catalogue, view_columns={}).bind([("public.customers.ssn", "x")]))
+    assert found["v_plain.id"] == {"x"}
+    assert found["v_deep.y"] == {"x"}
