@@ -1,0 +1,36 @@
+"""Masking: values that a caller may not see are rewritten before they leave the gateway. Pure.
+
+fields      `Field`, and RowDescription into fields
+provenance  which labels a result column carries (postgres.md, Masking 1 and 2)
+methods     what a method makes of a value of each type
+plan        `plan_row`: fields and methods -> `RowMask`
+rows        the fast half: skip messages, rewrite cells; compiled with Cython where rows.pxd says so
+guard       operations that would carry values past the mask
+reports     errors and notices without values
+
+The way of one operation: `guard` before it is forwarded; at RowDescription (or a portal's formats) `field_labels` and
+the policy's strictest method for each column make the plan; `RowMask.apply` on its rows; `withhold` on its reports.
+"""
+
+from gateway.masking.fields import Field, parse_row_description
+from gateway.masking.guard import guard
+from gateway.masking.plan import RowMask, plan_row
+from gateway.masking.provenance import LabelledColumns, field_labels, is_known
+from gateway.masking.reports import WITHHELD_PAYLOAD, withhold
+from gateway.masking.rows import COMPILED, next_message, skip_rows
+
+__all__ = [
+    "COMPILED",
+    "WITHHELD_PAYLOAD",
+    "Field",
+    "LabelledColumns",
+    "RowMask",
+    "field_labels",
+    "guard",
+    "is_known",
+    "next_message",
+    "parse_row_description",
+    "plan_row",
+    "skip_rows",
+    "withhold",
+]

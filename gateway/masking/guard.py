@@ -1,0 +1,80 @@
+"""What a caller from whom something is hidden may not ask at all (postgres.md, Masking 3, 4, 5 and 6).
+
+Rows are masked by where their columns come from. An operation that carries values elsewhere (a copy, another table,
+code, a file, the statistics) takes them out of that reach, so it is refused, by the strictest rule that is simple. A
+later issue refines; nothing here may open what it closes. Callers from whom nothing is hidden never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gateway.model import Operation
+from gateway.verbs import SETS
+
+NEVER: Mapping[str, str] = MappingProxyType({
+    "unknown": "the gateway does not know this kind of statement; ask the gateway's operator",
+    "do": "a DO block can carry masked values anywhere; send its statements one by one",
+    "call": "a procedure can carry masked values anywhere; send its statements one by one",
+    "function_call": "the protocol's function call is not masked; call the function in a SELECT",
+    "copy_file": "COPY to or from a file of the server is not masked; select the columns instead",
+    "copy_program": "COPY to or from a program is not masked; select the columns instead",
+    "large_object": "large objects are not masked; keep the value in a bytea column",
+    "replication": "the replication protocol is not masked; connect to the database without it",
+    "load": "a library can carry masked values anywhere; ask the target's DBA to load it",
+    "alter_system": "the server's settings can undo masking; ask the target's DBA to change them",
+    "set_role": "masks belong to the role of the login; connect as the role that you need",
+    "set_unsafe": "this setting can undo masking; leave it as it is",
+    "create": "what is created can carry masked values; ask somebody who may see them, or the target's DBA",
+    "alter": "what is altered can carry masked values; ask somebody who may see them, or the target's DBA",
+    "import": "foreign tables are not masked; ask the target's DBA to import them",
+})
+"""Verb -> why, and the mend. ``create`` and ``alter`` as a whole: functions, triggers, rules, views, defaults, casts
+and operators run later, in statements that don't name them."""
+
+_ON_LABELLED: Mapping[str, str] = MappingProxyType({
+    "copy_to": "COPY of a relation with masked columns is not masked; use SELECT (psql: \\g FILE instead of \\copy)",
+    **{
+        verb: f"{verb} on a relation with masked columns; ask somebody who may see them, or the target's DBA"
+        for verb in sorted(SETS["ddl"] - {"create", "alter", "import"})
+    },
+})
+
+
+def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
+    """Why this operation is refused to a caller from whom ``hidden`` labels of this database are masked.
+
+    None: it may pass, its rows are masked by `plan_row`. The reason is one line for the caller, with the mend.
+    """
+    if not hidden:
+        return None
+    if operation.opaque is not None:
+        return f"values are masked for you here, and this is not fully understood: {operation.opaque}; write it plainer"
+    for verb, reason in NEVER.items():
+        if verb in operation.verbs:
+            return f"values are masked for you here: {reason}"
+    if operation.untrusted_functions:
+        names = ", ".join(sorted(operation.untrusted_functions))
+        return (
+            f"values are masked for you here, and these functions are not known to be harmless: {names}; "
+            "leave them out, or ask the gateway's operator"
+        )
+    if operation.revealing:
+        return (
+            "values are masked for you here, and this reads statistics, other sessions' statements or stored bytes, "
+            "which can show them; leave that out"
+        )
+    touched = operation.labels & hidden
+    if not touched:
+        return None
+    labels = ", ".join(sorted(touched))
+    for verb, reason in _ON_LABELLED.items():
+        if verb in operation.verbs:
+            return f"{labels} is masked for you: {reason}"
+    if not operation.clean_writes:
+        return (
+            f"{labels} is masked for you: what this writes could come from there; "
+            "write constants, parameters, or columns of relations without masks"
+        )
+    return None

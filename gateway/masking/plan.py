@@ -1,0 +1,39 @@
+"""The mask of one result: which columns are rewritten, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.masking.fields import Field
+from gateway.masking.methods import cell_for
+from gateway.masking.rows import Cell, mask_rows
+from gateway.model import Method
+
+
+@dataclass(frozen=True, slots=True)
+class RowMask:
+    """Belongs to one row layout; holds no state, so that one of them serves all portals of a statement.
+
+    plan    one entry per column (`rows.Cell`)
+    masked  the indices of the columns that are rewritten, for the recording
+    """
+
+    plan: tuple[Cell, ...]
+    masked: tuple[int, ...]
+
+    def apply(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Whole DataRow messages, back to back, masked. Raises PeerError when a row doesn't parse: end the session."""
+        whole = data if isinstance(data, bytes) else bytes(data)
+        return mask_rows(whole, 0, len(whole), self.plan)
+
+
+def plan_row(fields: Sequence[Field], method_of: Callable[[Field], Method]) -> RowMask | None:
+    """The mask for rows of this layout; None when nothing in it is masked.
+
+    ``method_of`` gives the strictest method over the labels of a field (`provenance.field_labels`, then the policy
+    snapshot's method_for); what it raises passes through, and nothing may then be sent on.
+    """
+    plan = tuple(cell_for(method_of(field), field.type_oid, field.typmod) for field in fields)
+    masked = tuple(index for index, cell in enumerate(plan) if cell is not None)
+    return RowMask(plan, masked) if masked else None

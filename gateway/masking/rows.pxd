@@ -1,0 +1,27 @@
+# C types for rows.py. Without Cython nobody reads this file; rows.py says what may be written there.
+cimport cython
+from libc.stdint cimport int64_t
+
+cdef Py_ssize_t _DATA_ROW
+cdef Py_ssize_t _HEADER
+cdef Py_ssize_t _SPARE
+
+@cython.locals(value=int64_t)
+cdef int64_t _int32(const unsigned char *view, Py_ssize_t pos) noexcept
+
+cpdef bytes framed(bytes value)
+
+@cython.locals(view="const unsigned char *", available=Py_ssize_t, length=int64_t)
+cpdef tuple next_message(bytes data, Py_ssize_t pos)
+
+@cython.locals(view="const unsigned char *", stop=Py_ssize_t, count=Py_ssize_t, length=int64_t)
+cpdef tuple skip_rows(bytes data, Py_ssize_t pos, int kind)
+
+@cython.locals(
+    view="const unsigned char *", target="unsigned char *", value="const unsigned char *",
+    out=bytearray, frame=bytes,
+    columns=Py_ssize_t, growth=Py_ssize_t, capacity=Py_ssize_t, written=Py_ssize_t,
+    length=int64_t, size=int64_t, stop=Py_ssize_t, start=Py_ssize_t, run=Py_ssize_t, row=Py_ssize_t,
+    index=Py_ssize_t, offset=Py_ssize_t,
+)
+cpdef bytes mask_rows(bytes data, Py_ssize_t pos, Py_ssize_t end, tuple plan)
