@@ -1,0 +1,36 @@
+"""One append-only, signed file per session: what was asked, what was decided, what the client saw of the results.
+
+format.py     the bytes: frames, chain, signatures (docs/recording-format.md)
+events.py     the JSON lines inside the frames
+writer.py     Recordings (one per node), Recorder (one per session), Recorded (the proof `forward` takes)
+sync.py       fdatasync in groups, in threads
+directory.py  where files lie, rights, free space, who opens them
+keys.py       the signing key and its public half
+reader.py     Recording: one pass over a file, with limits against hostile ones
+verify.py     verify() and its Report
+export.py     show (text), export (JSON lines)
+listing.py    which recordings there are
+"""
+
+from gateway.recording.events import SessionHeader
+from gateway.recording.export import export, show
+from gateway.recording.format import ClosingHead, Finding, RecordingDamaged
+from gateway.recording.listing import Listed, listing
+from gateway.recording.verify import Report, verify
+from gateway.recording.writer import Recorded, Recorder, Recordings
+
+__all__ = [
+    "ClosingHead",
+    "Finding",
+    "Listed",
+    "Recorded",
+    "Recorder",
+    "RecordingDamaged",
+    "Recordings",
+    "Report",
+    "SessionHeader",
+    "export",
+    "listing",
+    "show",
+    "verify",
+]

@@ -1,0 +1,185 @@
+"""Events as JSON lines: what is said about a session, an operation, a result.
+
+Every line has ``event`` (its kind) and ``time`` (unix seconds). Keys whose value says nothing (no labels, no
+parameters, not opaque) are left out. docs/recording-format.md lists all of them.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from gateway.model import Access, Decision, Operation
+from gateway.recording.format import INLINE
+
+Source = Literal["query", "parse", "execute", "copy", "function"]
+"""Which client message the operation came in."""
+
+StoreBlob = Callable[[Iterable[bytes]], dict[str, object]]
+"""Stores the parts, one after the other, as one blob, and gives the reference to it that the event holds."""
+
+SLICE = 256 * 1024
+"""Characters of a long text that are encoded at a time: a 1 GB statement isn't copied as a whole."""
+
+PARAMETER_OVERHEAD = 16
+"""Bytes that a parameter counts in addition to its value, so that 65,535 empty ones don't stand inline."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHeader:
+    """What a recording says about its session.
+
+    session  UUIDv7 (`gateway.model.uuid7`), started  unix seconds,
+    snapshot  digest of the policy in force when the session began
+    """
+
+    session: str
+    access: Access
+    started: float
+    snapshot: str
+
+
+def opened(header: SessionHeader, *, node: str, key: str) -> bytes:
+    """The header's line; ``key`` is the signing key's id (`keys.key_id`)."""
+    access = header.access
+    return dumps(
+        {
+            "event": "opened",
+            "time": header.started,
+            "format": 1,
+            "session": header.session,
+            "node": node,
+            "key": key,
+            "principal": {
+                "name": access.principal.name,
+                "kind": access.principal.kind,
+                "groups": sorted(access.principal.groups),
+                "factors": sorted(access.principal.factors),
+            },
+            "target": access.target.name,
+            "protocol": access.target.protocol,
+            "database": access.database,
+            "role": access.role,
+            "address": access.address,
+            "snapshot": header.snapshot,
+        }
+    )
+
+
+def operation_event(
+    time: float,
+    number: int,
+    operation: Operation,
+    decision: Decision,
+    parameters: Sequence[bytes | None] | None,
+    formats: Sequence[int],
+    source: Source,
+    store: StoreBlob,
+) -> dict[str, object]:
+    """An operation, with its full text and parameters. What is too large to stand inline goes through ``store``."""
+    text = operation.text
+    event: dict[str, object] = {
+        "event": "operation",
+        "time": time,
+        "operation": number,
+        "source": source,
+        "text": text if len(text) <= INLINE else store(_slices(text)),
+        "digest": operation.digest,
+        "verbs": sorted(operation.verbs),
+        "outcome": decision.outcome.value,
+        "rules": decision.rules,
+    }
+    if operation.relations:
+        event["relations"] = sorted(operation.relations)
+    if operation.functions:
+        event["functions"] = sorted(operation.functions)
+        if operation.untrusted_functions:
+            event["untrusted_functions"] = sorted(operation.untrusted_functions)
+    if operation.labels:
+        event["labels"] = sorted(operation.labels)
+    if operation.opaque is not None:
+        event["opaque"] = operation.opaque
+    if decision.message is not None:
+        event["message"] = decision.message
+    if decision.observed:
+        event["observed"] = decision.observed
+    if parameters:
+        event["parameters"] = _parameters(parameters, formats, store)
+    return event
+
+
+def dumps(event: Mapping[str, object]) -> bytes:
+    """One line of JSON. Text that is no Unicode (a client's stray bytes) is kept as base64, never dropped."""
+    try:
+        return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_representable(event), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _parameters(
+    parameters: Sequence[bytes | None], formats: Sequence[int], store: StoreBlob
+) -> list[object] | dict[str, object]:
+    """Inline: null, text, or base64 (binary format, or no UTF-8). Else a blob as in a Bind message.
+
+    That is, for each an Int32 length (-1: NULL) and the bytes (PostgreSQL 15, 55.7 Message Formats).
+    """
+    size = PARAMETER_OVERHEAD * len(parameters) + sum(len(value) for value in parameters if value is not None)
+    if size > INLINE:
+        return {**store(_bind_values(parameters)), "count": len(parameters), "formats": list(formats)}
+    rendered: list[object] = []
+    for index, value in enumerate(parameters):
+        # Bind: no format code means all text, one stands for all, else one each.
+        code = formats[index] if len(formats) > 1 else formats[0] if formats else 0
+        rendered.append(value if value is None else _value(value, binary=code != 0))
+    return rendered
+
+
+def _bind_values(parameters: Sequence[bytes | None]) -> Iterator[bytes]:
+    for value in parameters:
+        if value is None:
+            yield b"\xff\xff\xff\xff"
+        else:
+            yield len(value).to_bytes(4, "big")
+            yield value
+
+
+def _value(value: bytes, *, binary: bool) -> object:
+    if not binary:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            pass
+    return {"base64": b64encode(value).decode("ascii")}
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; bytes that were decoded with surrogateescape become themselves again."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _slices(text: str) -> Iterator[bytes]:
+    for start in range(0, len(text), SLICE):
+        yield encode_text(text[start : start + SLICE])
+
+
+def _representable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {encode_text(str(key)).decode("utf-8", "replace"): _representable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_representable(item) for item in value]
+    if isinstance(value, str):
+        encoded = encode_text(value)
+        try:
+            return encoded.decode()
+        except UnicodeDecodeError:
+            return {"base64": b64encode(encoded).decode("ascii")}
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
+        return str(value)
+    return value

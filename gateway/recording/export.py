@@ -1,0 +1,103 @@
+"""What people and programs read: a recording as text, and as JSON lines.
+
+Recorded text is the caller's: control characters, escape sequences and direction marks are shown as what they
+are and never reach a terminal (Warpgate 2457).
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from gateway.errors import RecordingFailed
+from gateway.recording.reader import Event, Recording, open_recording, read_blob
+
+OWN_LINES = frozenset({"event", "time", "operation", "text", "parameters"})
+"""Fields of an event that `show` doesn't put into its list of the other ones."""
+
+
+def show(path: Path) -> Iterator[str]:
+    """Lines of text, without newlines. Raises RecordingFailed, and RecordingDamaged behind the last good line."""
+    file, size = _open(path)
+    with file:
+        for event in Recording(file, size):
+            yield from _show_event(event)
+
+
+def export(path: Path) -> Iterator[bytes]:
+    """JSON lines: every event as it was stored; before an event that has blobs, these, cut into lines.
+
+    Such a line is ``{"event": "blob", "of": event number, "blob": index, "offset": bytes before, "base64": ...}``.
+    Raises RecordingFailed, and RecordingDamaged behind the last good line.
+    """
+    file, size = _open(path)
+    with file:
+        for event in Recording(file, size):
+            if event.blobs:
+                yield from _export_blobs(path, event)
+            yield event.line
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that isn't plainly visible escaped as Python would: one line, safe on a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def _open(path: Path) -> tuple[BinaryIO, int]:
+    try:
+        return open_recording(path)
+    except FileNotFoundError:
+        raise RecordingFailed(
+            f"{path}: there is no such recording", hint="ostiary recordings list shows those that are there"
+        ) from None
+
+
+def _export_blobs(path: Path, event: Event) -> Iterator[bytes]:
+    file, _ = _open(path)
+    with file:
+        for blob in event.blobs:
+            offset = 0
+            for chunk in read_blob(file, blob):
+                line = {
+                    "event": "blob",
+                    "of": event.number,
+                    "blob": blob.index,
+                    "offset": offset,
+                    "base64": b64encode(chunk).decode("ascii"),
+                }
+                yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+                offset += len(chunk)
+
+
+def _show_event(event: Event) -> Iterator[str]:
+    when = datetime.fromtimestamp(event.time, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    operation = event.fields.get("operation")
+    which = "" if operation is None else f" #{_value(operation)}"
+    others = "  ".join(
+        f"{printable(key)}={_value(value)}" for key, value in event.fields.items() if key not in OWN_LINES
+    )
+    yield f"{when}  {printable(event.kind)}{which}  {others}".rstrip()
+    text = event.fields.get("text")
+    if isinstance(text, str):
+        # The bar in front of every line: no text can pass for a line of ours.
+        for line in text.split("\n"):
+            yield f"    | {printable(line)}"
+    elif text is not None:
+        yield f"    | {_value(text)}"
+    if "parameters" in event.fields:
+        yield f"    parameters: {_value(event.fields['parameters'])}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping) and "blob" in value:
+        return f"({_value(value.get('size'))} bytes, sha256 {_value(value.get('sha256'))}: see the export)"
+    if isinstance(value, str):
+        return printable(value)
+    return printable(orjson.dumps(value).decode())

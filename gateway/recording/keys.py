@@ -1,0 +1,118 @@
+"""The node's signing key: Ed25519 in PKCS 8 PEM, mode 0600; its public half goes to whoever verifies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from gateway.errors import RecordingFailed
+from gateway.secrets import MAX_SECRET, Secret
+
+
+def load_or_create(path: Path) -> Ed25519PrivateKey:
+    """The signing key at ``path``; made there (0600, its directory 0700) when nothing is.
+
+    Raises RecordingFailed when it can't be read or made, is no Ed25519 key, or others can read it.
+    """
+    try:
+        return _load(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise RecordingFailed(f"signing key {path}: {error.strerror or error}") from error
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create(path, pem)
+    except FileExistsError:
+        # Another process of ours was faster; its key is the one.
+        return load_or_create(path)
+    except OSError as error:
+        raise RecordingFailed(f"signing key {path}: can't be made: {error.strerror or error}") from error
+    return key
+
+
+def parse_private(pem: Secret) -> Ed25519PrivateKey:
+    """A signing key given by reference. Raises RecordingFailed, never with the key's text."""
+    try:
+        key = load_pem_private_key(pem.reveal(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise RecordingFailed(
+            "the recordings' signing key is no unencrypted PEM key", hint="make one: openssl genpkey -algorithm ed25519"
+        ) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise RecordingFailed(
+            "the recordings' signing key is not Ed25519", hint="make one: openssl genpkey -algorithm ed25519"
+        )
+    return key
+
+
+def export_public(key: Ed25519PrivateKey) -> str:
+    """The public key as PEM (``ostiary recordings key``)."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+def load_public(path: Path) -> Ed25519PublicKey:
+    """A public key that `export_public` wrote. Raises RecordingFailed."""
+    try:
+        with path.open("rb") as file:
+            pem = file.read(MAX_SECRET)
+        key = load_pem_public_key(pem)
+    except OSError as error:
+        raise RecordingFailed(f"public key {path}: {error.strerror or error}") from error
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise RecordingFailed(
+            f"public key {path}: is no Ed25519 public key in PEM",
+            hint="write it on the gateway: ostiary recordings key > recording.pub",
+        )
+    return key
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """What a recording's header calls the key: SHA-256 of its 32 bytes (RFC 8032), in hex."""
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
+
+
+def _load(path: Path) -> Ed25519PrivateKey:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise RecordingFailed(
+                f"signing key {path}: others than its owner can use it (mode {stat.S_IMODE(status.st_mode):04o})",
+                hint=f"chmod 0600 {path}; if somebody may have copied it, remove it: a new one is made",
+            )
+        pem = file.read(MAX_SECRET)
+    try:
+        return parse_private(Secret(pem))
+    except RecordingFailed as error:
+        raise RecordingFailed(f"signing key {path}: {error.message}", hint=error.hint) from None
+
+
+def _create(path: Path, pem: bytes) -> None:
+    """Complete under a temporary name, then linked: a crash never leaves half a key, a link never replaces one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,496 @@
+"""Writes recordings: one append-only file per session, handed to the kernel before anything is forwarded.
+
+A recorder fails closed and for good: after a write error, a short write or a failed fdatasync every further
+call raises `RecordingFailed`, so its session can forward nothing more. What was written before stays verifiable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zstandard import ZstdCompressor
+
+from gateway.errors import RecordingFailed
+from gateway.model import Decision, Operation
+from gateway.recording import directory as directories
+from gateway.recording.events import SessionHeader, Source, dumps, opened, operation_event
+from gateway.recording.format import (
+    BLOB,
+    BLOB_CHUNK,
+    BLOB_INDEX,
+    CHAIN_START,
+    END,
+    GATHER,
+    GATHERED,
+    HEADER,
+    MAGIC,
+    MAX_PAYLOAD,
+    MAX_REASON,
+    OPERATION,
+    SIGNED_HEAD,
+    ZSTD,
+    ClosingHead,
+    pack_frame,
+    pack_signed_frame,
+    parse_session,
+)
+from gateway.recording.keys import key_id
+from gateway.recording.sync import Descriptor, Files, InThread, SyncGroup
+
+COMPRESS_FROM = 4096
+"""Bytes of an operation's event: below, zstd costs more time than the few bytes are worth."""
+WRITE_AT = 1024 * 1024
+"""Bytes that may wait in memory for `commit`: a 1 GB operation is written on the way."""
+ZSTD_LEVEL = 3
+"""645 MB/s and 6.0x on results (shared/recording.md)."""
+
+_PROOF: Final = object()
+
+
+class Recorded:
+    """Proof that the operations of ``session`` up to ``number`` were recorded; only `Recorder` makes one."""
+
+    __slots__ = ("number", "session")
+
+    def __init__(self, proof: object, session: str, number: int) -> None:
+        if proof is not _PROOF:
+            raise TypeError("only a recorder says that something was recorded")
+        self.session = session
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"Recorded(session={self.session!r}, number={self.number})"
+
+
+class Recordings:
+    """All recordings of this node.
+
+    directory       ``recording.directory``; made with mode 0700 if need be
+    key             signs every recording (`keys.load_or_create`)
+    clock           unix seconds
+    reactor         its ``callLater`` times the group flush
+    in_thread       runs the system calls that block, e.g. ``partial(deferToThreadPool, reactor, pool)``
+    low_water       below so many free bytes no new session begins
+    reserve         of these, the last so many are for break-glass sessions: the others end when it is reached
+    open_recording  creates the files; the sealer's client takes its place later
+
+    Raises RecordingFailed when the directory can't be used. ``warnings`` is to be shown at start, in
+    ``ostiary check`` and in the metrics.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        key: Ed25519PrivateKey,
+        node: str,
+        clock: Callable[[], float],
+        reactor: IReactorTime,
+        in_thread: InThread,
+        low_water: int,
+        reserve: int = 0,
+        open_recording: directories.Opener = directories.open_plain,
+        space: Callable[[Path], int] = directories.free_space,
+        files: Files | None = None,
+    ) -> None:
+        self.warnings = directories.prepare(directory)
+        self.directory = directory
+        self.key = key
+        self.key_id = key_id(key.public_key())
+        self.node = node
+        self.clock = clock
+        self.reactor = reactor
+        self.files = files if files is not None else Files()
+        self.group = SyncGroup(reactor, in_thread, self.files)
+        self.compressor = ZstdCompressor(level=ZSTD_LEVEL)
+        self.low_water = low_water
+        self.reserve = reserve
+        self._open = open_recording
+        self._space = space
+
+    def free_space(self) -> int:
+        """Bytes left for recordings. Raises RecordingFailed: a disk that can't be asked has none."""
+        try:
+            return self._space(self.directory)
+        except OSError as error:
+            raise RecordingFailed(f"{self.directory}: {error.strerror or error}") from error
+
+    def begin(
+        self, session: SessionHeader, *, on_failure: Callable[[RecordingFailed], None], break_glass: bool = False
+    ) -> Recorder:
+        """Creates the file and hands its signed header to the kernel.
+
+        on_failure   called at most once, from the reactor, when the recording fails while no call of the
+                     session's is there to raise: the session must end
+        break_glass  may use the reserve
+
+        Raises RecordingFailed: no session without a recording. ValueError when the session id is no UUIDv7.
+        """
+        floor = self.low_water - self.reserve if break_glass else self.low_water
+        free = self.free_space()
+        if free < floor:
+            raise RecordingFailed(
+                f"the disk for recordings is nearly full ({free} bytes free, {floor} needed for a new session)",
+                hint="tell an administrator: space must be made in recording.directory",
+            )
+        path = directories.path_of(self.directory, session.session)
+        header = opened(session, node=self.node, key=self.key_id)
+        if len(header) > MAX_PAYLOAD:
+            raise RecordingFailed("the session can't be described in a recording's header: its names are too long")
+        try:
+            fd = self._open(path)
+        except FileExistsError:
+            raise RecordingFailed(f"{path}: is there already; a recording is never written twice") from None
+        except OSError as error:
+            raise RecordingFailed(f"{path}: can't be created: {error.strerror or error}") from error
+        # The day's directory and those above it may be new.
+        above = (path.parent, *path.parent.parents[:3])
+        return Recorder(self, session.session, header, Descriptor(fd, above), on_failure, break_glass=break_glass)
+
+    def settled(self) -> Deferred[None]:
+        """Flushes now; fires when everything is on the disk and closed recordings' files are closed (shutdown)."""
+        return self.group.settled()
+
+
+class Recorder:
+    """Writes one session's recording; `Recordings.begin` makes it."""
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        session: str,
+        header: bytes,
+        descriptor: Descriptor,
+        on_failure: Callable[[RecordingFailed], None],
+        *,
+        break_glass: bool,
+    ) -> None:
+        self.session = session
+        self.descriptor = descriptor
+        self.failed: RecordingFailed | None = None
+        self.size = 0
+        self._recordings = recordings
+        self._group = recordings.group
+        self._clock = recordings.clock
+        self._write_bytes = recordings.files.write
+        self._fd = descriptor.fd
+        self._uuid = parse_session(session)
+        self._on_failure = on_failure
+        self._break_glass = break_glass
+        self._closed = False
+        self._touched = False
+        self._last_operation = 0
+        self._chain = CHAIN_START
+        self._events = 0
+        self._pending: list[bytes] = [MAGIC]
+        self._pending_size = len(MAGIC)
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+        self._rows = bytearray()
+        self._rows_of = 0
+        self._blobs = 0
+        self._append(HEADER, header, events=1)
+        self._sign(SIGNED_HEAD, {"time": self._clock()}, events=0)
+        self._write()
+
+    # What the session says
+
+    def operation(
+        self,
+        number: int,
+        operation: Operation,
+        decision: Decision,
+        *,
+        parameters: Sequence[bytes | None] | None = None,
+        formats: Sequence[int] = (),
+        source: Source = "query",
+    ) -> None:
+        """An operation that was decided; nothing of it may be forwarded before `commit`.
+
+        number      counts the session's operations, upwards
+        operation   its ``text`` is kept as it is: password clauses must be blanked already
+        parameters  values as in Bind (None: NULL), formats  their codes as in Bind
+
+        Raises RecordingFailed.
+        """
+        self._usable()
+        try:
+            event = operation_event(
+                self._clock(), number, operation, decision, parameters, formats, source, self._store_blob
+            )
+            line = self._bounded(event)
+            if len(line) < COMPRESS_FROM:
+                self._append(OPERATION, line, events=1)
+            else:
+                self._append_compressed(OPERATION, line, events=1)
+        except Exception as error:
+            # Half an operation may be in the file; nothing may follow it.
+            raise self._fail(error) from error
+        self._last_operation = number
+
+    def result(
+        self,
+        number: int,
+        *,
+        status: str,
+        columns: Sequence[str] | None = None,
+        masked: Sequence[str] = (),
+        rows: int = 0,
+        size: int = 0,
+    ) -> None:
+        """How operation ``number`` ended: its command tag or SQLSTATE, columns, which of them were masked, rows, bytes.
+
+        Gathered with others; in the kernel within 100 ms. Raises RecordingFailed.
+        """
+        event: dict[str, object] = {
+            "event": "result",
+            "time": self._clock(),
+            "operation": number,
+            "status": status,
+            "rows": rows,
+            "size": size,
+        }
+        if columns is not None:
+            event["columns"] = columns
+        if masked:
+            event["masked"] = masked
+        self._gather(event)
+
+    def rows(self, number: int, data: bytes) -> None:
+        """Rows of operation ``number`` as the client got them, masked: whole messages. Raises RecordingFailed."""
+        self._usable()
+        if self._rows and number != self._rows_of:
+            self._write_gathered()
+        self._rows_of = number
+        self._rows += data
+        if len(self._rows) >= GATHER:
+            self._write_gathered()
+        self._touch()
+
+    def event(self, kind: str, /, **fields: object) -> None:
+        """Anything else that happened (error, ...); fields are text, numbers or lists of them.
+
+        Raises RecordingFailed; ValueError for what would read as something that only the recorder says.
+        """
+        if kind in ("opened", "closed") or fields.keys() & {"event", "time"}:
+            raise ValueError(f"an event {kind!r} with {sorted(fields)} is the recorder's to write")
+        self._gather({"event": kind, "time": self._clock(), **fields})
+
+    def commit(self) -> Recorded:
+        """Hands everything so far to the kernel, in order: `durability` written.
+
+        Raises RecordingFailed, and then the recorder is dead: what was to be forwarded must not be.
+        """
+        self._usable()
+        self._write()
+        self._touch()
+        return Recorded(_PROOF, self.session, self._last_operation)
+
+    def commit_synced(self) -> Deferred[Recorded]:
+        """As `commit`, and on the disk: `durability` synced. Fails with RecordingFailed; ``on_failure`` comes, too."""
+        try:
+            recorded = self.commit()
+        except RecordingFailed as error:
+            return fail(error)
+
+        def failed(failure: Failure) -> Recorded:
+            assert failure.value is not None  # a fired Failure has one; Twisted types it as optional
+            self.sync_failed(failure.value)
+            self._usable()
+            return recorded
+
+        def synced(_: None) -> Recorded:
+            # An earlier group's failure is not undone by a later success of the same file.
+            self._usable()
+            return recorded
+
+        return self._group.sync_now(self).addCallbacks(synced, failed)
+
+    def close(self, reason: str) -> ClosingHead:
+        """Writes the signed end; the file is synced and closed behind it.
+
+        reason  for people, at most `MAX_REASON` characters
+
+        Raises RecordingFailed; then the recording has no end and verifies as never closed.
+        """
+        self._usable()
+        self._write_gathered()
+        end = {"event": "closed", "time": self._clock(), "reason": reason[:MAX_REASON], "events": self._events + 1}
+        self._sign(END, end, events=1)
+        self._write()
+        self._closed = True
+        self._group.finish(self, sync=True)
+        return ClosingHead(self.size, self._chain.hex())
+
+    # What the sync group calls
+
+    def flush(self) -> bool:
+        """A group flush: gathered events and a signed head. False when it failed, or there is nothing to sync."""
+        self._touched = False
+        if self._closed or self.failed is not None:
+            return False
+        try:
+            if self._recordings.reserve and not self._break_glass:
+                self._spare_the_reserve()
+            self._write_gathered()
+            self._sign(SIGNED_HEAD, {"time": self._clock()}, events=0)
+            self._write()
+        except Exception as error:  # noqa: BLE001 - whatever it is: this one session ends, the group goes on
+            self._tell(self._fail(error))
+            return False
+        return True
+
+    def sync_failed(self, error: BaseException) -> None:
+        """fdatasync failed: this recording may have lost what it acknowledged; its session ends."""
+        if self.failed is None:
+            self._tell(self._fail(RecordingFailed(f"the recording could not be synced to the disk: {error}")))
+
+    # Frames
+
+    def _gather(self, event: dict[str, object]) -> None:
+        self._usable()
+        if self._rows:
+            self._write_gathered()
+        line = self._bounded(event)
+        if self._blobs:
+            # A blob belongs to the event that follows it, so that one can't wait.
+            self._append_compressed(GATHERED, line, events=1)
+        else:
+            if self._gathered_size + len(line) > GATHER:
+                self._write_gathered()
+            self._gathered.append(line)
+            self._gathered_size += len(line)
+        self._touch()
+
+    def _write_gathered(self) -> None:
+        """Writes what is gathered in the order it came; rows always came last (see `_gather`)."""
+        if self._gathered:
+            lines, self._gathered, self._gathered_size = self._gathered, [], 0
+            self._append_compressed(GATHERED, b"".join(lines), events=len(lines))
+        if self._rows:
+            rows, self._rows = self._rows, bytearray()
+            data = self._store_blob([bytes(rows)])
+            event = {"event": "rows", "time": self._clock(), "operation": self._rows_of, "data": data}
+            self._append_compressed(GATHERED, dumps(event), events=1)
+
+    def _bounded(self, event: dict[str, object]) -> bytes:
+        """The event's line; one that no reader could be asked to hold goes to a blob of its own."""
+        line = dumps(event)
+        if len(line) <= MAX_PAYLOAD:
+            return line
+        if not self._blobs:
+            self._write_gathered()
+        short: dict[str, object] = {key: event[key] for key in ("event", "time", "operation") if key in event}
+        short["detail"] = self._store_blob([line])
+        return dumps(short)
+
+    def _store_blob(self, parts: Iterable[bytes]) -> dict[str, object]:
+        """Writes ``parts`` as one blob of the event that comes next, cut into chunks, and gives its reference."""
+        digest = hashlib.sha256()
+        size = 0
+        index = BLOB_INDEX.pack(self._blobs)
+        waiting = bytearray()
+        for part in parts:
+            digest.update(part)
+            size += len(part)
+            for start in range(0, len(part), BLOB_CHUNK):
+                waiting += part[start : start + BLOB_CHUNK]
+                if len(waiting) >= BLOB_CHUNK:
+                    self._append_compressed(BLOB, index + waiting[:BLOB_CHUNK], events=0)
+                    del waiting[:BLOB_CHUNK]
+        if waiting or not size:
+            self._append_compressed(BLOB, index + bytes(waiting), events=0)
+        reference: dict[str, object] = {"blob": self._blobs, "size": size, "sha256": digest.hexdigest()}
+        self._blobs += 1
+        return reference
+
+    def _append_compressed(self, kind: int, payload: bytes, *, events: int) -> None:
+        compressed = self._recordings.compressor.compress(payload)
+        if len(compressed) < len(payload):
+            self._append(kind, compressed, events=events, flags=ZSTD)
+        else:
+            self._append(kind, payload, events=events)
+
+    def _append(self, kind: int, payload: bytes, *, events: int, flags: int = 0) -> None:
+        frame, self._chain = pack_frame(self._chain, kind, flags, events, self._events, payload)
+        self._queue(frame, events)
+
+    def _sign(self, kind: int, body: dict[str, object], *, events: int) -> None:
+        frame, self._chain = pack_signed_frame(
+            self._chain, kind, events, self._events, dumps(body), self._uuid, self._recordings.key
+        )
+        self._queue(frame, events)
+
+    def _queue(self, frame: bytes, events: int) -> None:
+        if events:
+            self._events += events
+            self._blobs = 0
+        self._pending.append(frame)
+        self._pending_size += len(frame)
+        if self._pending_size > WRITE_AT:
+            self._write()
+
+    def _write(self) -> None:
+        """One write of all that is pending. A short one is not completed: the tail stays a frame that was cut."""
+        if not self._pending:
+            return
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._pending.clear()
+        self._pending_size = 0
+        try:
+            written = self._write_bytes(self._fd, data)
+        except OSError as error:
+            raise self._fail(
+                RecordingFailed(f"the recording could not be written: {error.strerror or error}")
+            ) from error
+        self.size += written
+        if written != len(data):
+            raise self._fail(
+                RecordingFailed(f"the recording could not be written: {written} of {len(data)} bytes were (disk full?)")
+            )
+
+    # Life and death
+
+    def _usable(self) -> None:
+        if self.failed is not None:
+            raise RecordingFailed(self.failed.message, hint=self.failed.hint)
+        if self._closed:
+            raise RecordingFailed("the recording is closed")
+
+    def _touch(self) -> None:
+        if not self._touched:
+            self._touched = True
+            self._group.touch(self)
+
+    def _fail(self, error: Exception) -> RecordingFailed:
+        """Dead from here on; the file is closed behind the threads that use it. Gives the first failure."""
+        if self.failed is None:
+            if not isinstance(error, RecordingFailed):
+                # Only the class of somebody else's error: its text may hold what was to be recorded.
+                error = RecordingFailed(f"the recording failed: {type(error).__name__}")
+            self.failed = error
+            if not self._closed:
+                self._pending.clear()
+                self._gathered.clear()
+                self._rows.clear()
+                self._group.finish(self, sync=False)
+        return self.failed
+
+    def _tell(self, error: RecordingFailed) -> None:
+        # Later and on its own: an exception there must not disturb the other members of the group.
+        self._recordings.reactor.callLater(0, self._on_failure, error)
+
+    def _spare_the_reserve(self) -> None:
+        free = self._recordings.free_space()
+        if free < self._recordings.reserve:
+            raise RecordingFailed(
+                "the disk for recordings is full; what is left is reserved for administrators",
+                hint="tell an administrator: space must be made in recording.directory",
+            )

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+from recording.made import ALLOW, NOON, operation
+
+from gateway.model import Decision, Outcome
+from gateway.recording.events import dumps, encode_text, operation_event
+from gateway.recording.format import INLINE
+
+
+class Store:
+    def __init__(self) -> None:
+        self.blobs: list[bytes] = []
+
+    def __call__(self, parts: Iterable[bytes]) -> dict[str, object]:
+        self.blobs.append(b"".join(parts))
+        return {"blob": len(self.blobs) - 1}
+
+
+def test_everything_policy_saw_is_kept() -> None:
+    seen = operation(
+        relations=frozenset({"public.b", "public.a"}),
+        functions=frozenset({"f", "count"}),
+        untrusted_functions=frozenset({"f"}),
+        labels=frozenset({"pii.ssn"}),
+        opaque="a reason",
+    )
+    decision = Decision(Outcome.DENY, ("one", "two"), "ask", ("three",))
+    event = operation_event(NOON, 7, seen, decision, None, (), "parse", Store())
+    assert event == {
+        "event": "operation",
+        "time": NOON,
+        "operation": 7,
+        "source": "parse",
+        "text": "SELECT 1",
+        "digest": "a" * 64,
+        "verbs": ["select"],
+        "outcome": "deny",
+        "rules": ("one", "two"),
+        "relations": ["public.a", "public.b"],
+        "functions": ["count", "f"],
+        "untrusted_functions": ["f"],
+        "labels": ["pii.ssn"],
+        "opaque": "a reason",
+        "message": "ask",
+        "observed": ("three",),
+    }
+
+
+def test_the_largest_text_that_stands_inline() -> None:
+    store = Store()
+    inline = operation_event(NOON, 1, operation("x" * INLINE), ALLOW, None, (), "query", store)
+    assert inline["text"] == "x" * INLINE
+    large = operation_event(NOON, 1, operation("x" * (INLINE + 1)), ALLOW, None, (), "query", store)
+    assert large["text"] == {"blob": 0}
+    assert store.blobs == [b"x" * (INLINE + 1)]
+
+
+def test_the_largest_parameters_that_stand_inline() -> None:
+    store = Store()
+    inline = operation_event(NOON, 1, operation(), ALLOW, [b"x" * (INLINE - 16)], (), "query", store)
+    assert inline["parameters"] == ["x" * (INLINE - 16)]
+    large = operation_event(NOON, 1, operation(), ALLOW, [b"x" * (INLINE - 15)], (), "query", store)
+    assert large["parameters"] == {"blob": 0, "count": 1, "formats": []}
+    assert store.blobs == [(INLINE - 15).to_bytes(4, "big") + b"x" * (INLINE - 15)]
+
+
+def test_a_line_is_json_with_a_newline_whatever_it_holds() -> None:
+    assert dumps({"a": "\n"}) == b'{"a":"\\n"}\n'
+    strange = {"event": "e", "\udcff": ["\udcff", 2**64, -(2**63) - 1, True, {"k": "\ud800\udcff"}]}
+    line = dumps(strange)
+    assert line.endswith(b"\n")
+    decoded = orjson.loads(line)
+    assert decoded["\ufffd"][0] == {"base64": "/w=="}
+    assert decoded["\ufffd"][1:4] == [str(2**64), str(-(2**63) - 1), True]
+
+
+def test_text_becomes_the_bytes_that_it_was() -> None:
+    assert encode_text(b"\xff\xc3\xa4".decode("utf-8", "surrogateescape")) == b"\xff\xc3\xa4"
+    assert encode_text("\ud800") == b"\xed\xa0\x80"
