@@ -1,0 +1,103 @@
+"""A session's constant parts, and one event of each type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.audit import AuditLog, SessionContext
+from gateway.audit import events as e
+from gateway.audit.event import Event
+from gateway.model import (
+    Access,
+    Address,
+    Decision,
+    Operation,
+    Outcome,
+    Principal,
+    Target,
+    TargetTls,
+)
+
+NOON = 1_795_521_600.0  # 2026-11-24T12:00:00Z
+
+
+class SetClock:
+    """A clock that only a test moves."""
+
+    def __init__(self, now: float = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def open_log(tmp_path: Path, clock: SetClock) -> Callable[..., AuditLog]:
+    """Opens the log in ``tmp_path / "audit"``; close it before you open it again."""
+
+    def opened(**options: int) -> AuditLog:
+        return AuditLog(tmp_path / "audit", node="gw1.example.com", clock=clock, version="0.1", **options)
+
+    return opened
+
+
+@pytest.fixture
+def alice() -> Principal:
+    return Principal("alice", "human", frozenset({"analysts"}), frozenset({"certificate"}), NOON)
+
+
+@pytest.fixture
+def context(alice: Principal) -> SessionContext:
+    target = Target("orders", "postgres", Address("db1.internal", 5432), TargetTls(), ())
+    return SessionContext("01935f8e-0000-7000-8000-000000000001", Access(alice, target, "shop", "ro", "192.0.2.7"))
+
+
+@pytest.fixture
+def operation() -> Operation:
+    return Operation(
+        text="select email from customers where id = 42",
+        normalised="select email from customers where id = $1",
+        digest="ab" * 32,
+        verbs=frozenset({"select"}),
+        relations=frozenset({"public.customers"}),
+        labels=frozenset({"pii.email"}),
+    )
+
+
+@pytest.fixture
+def one_of_each(context: SessionContext, alice: Principal, operation: Operation) -> list[Event]:
+    session = context.session
+    allow = Decision(Outcome.ALLOW, ("analysts read orders",), observed=("bulk reads",))
+    return [
+        e.GatewayStarted("0.1", ("[::]:5432",), ("insecure_skip_target_verification",)),
+        e.GatewayStopping("0.1", "SIGTERM", 3),
+        e.ConfigurationLoaded("SIGHUP", 7, 2, ("orders.yaml",), "cd" * 32),
+        e.ConfigurationRefused("SIGHUP", "orders.yaml:3:\n  allow:\n    unknown key"),
+        e.AdministrativeAct("olivia", "configuration.reload", "", False, "not an operator"),
+        e.SessionKilled(context, "olivia", "incident 12"),
+        e.AuthenticationSucceeded(session, alice, "192.0.2.7"),
+        e.AuthenticationFailed(session, "mallory", "2001:db8::1", "password", "wrong password"),
+        e.LoginLocked("mallory", "192.0.2.9", 5, NOON + 300),
+        e.SessionRefused(session, alice, "payroll", "hr", "192.0.2.7", "no such target"),
+        e.SessionOpened(context, ("analysts read orders",), "2026/11/24/x.ostrec", NOON + 3600),
+        e.BreakGlassUsed(context, "free space is below the low-water mark"),
+        e.SessionClosed(context, "client left", 12, 3400, 88_123, "ef" * 32),
+        e.OperationDecided(context, 1, operation, allow, "query"),
+        e.CancelRequested(context, "192.0.2.7"),
+        e.RecordingFailed(session, "no space left on device"),
+        e.CatalogueReloadFailed("orders", "shop", "permission denied for pg_proc"),
+        e.LogSegmentStarted("audit-00000000000000000001.jsonl", "00" * 32, "day"),
+        e.LogRecovered("audit-00000000000000000001.jsonl", 100, 7, "x.torn-100", "the last line was torn by a crash"),
+        e.SinkConnected("siem", "siem.example.com:6514", 5000),
+        e.SinkLost("siem", "siem.example.com:6514", "certificate has expired"),
+        e.SinkLagging("siem", 10_000),
+        e.SinkGapFound("siem", 5, 9),
+    ]
