@@ -1,0 +1,343 @@
+"""The composition root: the only place that builds services and wires them.
+
+`Gateway` is one running gateway. It starts all or nothing, reloads all or nothing, and stops in an order in which
+every session's end is still recorded: listeners, sessions, recordings, audit log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from gateway import __version__
+from gateway.audit import AuditLog
+from gateway.audit.events import ConfigurationLoaded, ConfigurationRefused, GatewayStarted, GatewayStopping
+from gateway.audit.sinks import syslog_sink
+from gateway.config import Config, load, restart_needed, warnings
+from gateway.control.api import control_site
+from gateway.control.counted import CountedSessions
+from gateway.control.sites import metrics_site
+from gateway.errors import ConfigError, GatewayError, RecordingFailed, SessionEnded
+from gateway.identity import Identity, PasswordThreads
+from gateway.model import Address
+from gateway.net import (
+    POSTGRESQL_ALPN,
+    ServerContext,
+    StreamServerEndpoint,
+    server_context,
+)
+from gateway.policy import load_snapshot
+from gateway.protocols.postgres import CancelKeys, Catalogues, Dialler, PostgresFactory, Readings, Service
+from gateway.recording import Recordings
+from gateway.recording.keys import load_or_create, parse_private
+from gateway.session import Gate, Rules
+
+log = structlog.get_logger()
+
+SYNC_EVERY: Final = 0.1
+"""Seconds between two fdatasync of the audit log: recordings.md's group flush."""
+
+CONTROL_MODE: Final = 0o660
+"""Who may reach the control socket: the gateway's user and group. Who may do what there is decided by uid."""
+
+STOP_TIMEOUT: Final = 10.0
+"""Seconds for sessions to say goodbye and recordings to reach the disk, below systemd's 90."""
+
+
+def load_rules(config: Config, number: int) -> Rules:
+    """What sessions are decided by. Raises ConfigError."""
+    snapshot = load_snapshot(config.policy_files, config.targets, number)
+    digest = hashlib.sha256()
+    for path in config.policy_files:
+        digest.update(path.read_bytes())
+    return Rules(
+        snapshot=snapshot,
+        targets={target.name: target for target in config.targets},
+        digest=digest.hexdigest(),
+        sessions=config.limits.sessions,
+        per_principal=config.limits.per_principal,
+        break_glass=config.roles.get("break_glass", ()),
+        durability=config.recording.durability,
+    )
+
+
+class Gateway:
+    """One gateway: `start`, perhaps `reload`, `stop`.
+
+    clock  unix seconds; random  gives that many random bytes
+    """
+
+    def __init__(self, path: Path, reactor: Any, *, clock: Any = time.time, random: Any = os.urandom) -> None:
+        """Builds everything, listens on nothing yet. Raises ConfigError, RecordingFailed or GatewayError."""
+        self.path = path
+        self.reactor = reactor
+        self.clock = clock
+        self.random = random
+        self.started_at = clock()
+        self.config = config = load(path)
+        self.warnings = warnings(config)
+        rules = load_rules(config, 1)
+        tls = _server_tls(config, self.clock())
+        self._passwords = PasswordThreads(reactor)
+        identity = Identity(config.identity, self._passwords)
+        self._pool = ThreadPool(minthreads=1, maxthreads=4, name="disk")
+        config.node.data.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.audit = AuditLog(config.audit.directory, node=config.node.name, clock=clock, version=__version__)
+        try:
+            self._build(config, rules, identity, tls)
+        except BaseException:
+            self.audit.close()
+            raise
+
+    def _build(self, config: Config, rules: Rules, identity: Identity, tls: ServerContext) -> None:
+        reactor = self.reactor
+        in_thread = partial(deferToThreadPool, reactor, self._pool)
+        signing = config.recording.signing_key
+        self.recordings = Recordings(
+            config.recording.directory,
+            key=parse_private(signing.resolve())
+            if signing is not None
+            else load_or_create(config.node.data / "keys" / "recording.key"),
+            node=config.node.name,
+            clock=self.clock,
+            reactor=reactor,
+            in_thread=in_thread,
+            low_water=config.recording.low_water,
+            reserve=config.recording.reserve,
+        )
+        self.warnings += self.recordings.warnings
+        self.live = CountedSessions()
+        self.gate = Gate(rules, live=self.live, recordings=self.recordings, audit=self.audit, clock=self.clock)
+        self.dialler = Dialler(reactor, self.clock)
+        self.catalogues = Catalogues(self.dialler, self.audit, self.clock)
+        self.readings = Readings(reactor, self.catalogues, statement=config.limits.statement)
+        self.service = Service(
+            reactor=reactor,
+            dialler=self.dialler,
+            gate=self.gate,
+            identity=identity,
+            tls=tls,
+            audit=self.audit,
+            readings=self.readings,
+            cancels=CancelKeys(self.random),
+            clock=self.clock,
+            random=self.random,
+            has_passwords=config.identity.passwords is not None,
+            password=config.listeners.postgres.password if config.listeners.postgres is not None else "cleartext",
+            login=config.limits.login,
+            pending=config.limits.pending,
+            results=config.recording.results,
+        )
+        self.sinks = [
+            syslog_sink(sink, self.audit, reactor=reactor, now=self.clock) for sink in config.audit.sinks
+        ]
+        self._ports: list[IListeningPort] = []
+        self._operator_ports: list[IListeningPort] = []
+        self.certificate_ends = tls.not_after
+        self._sync = LoopingCall(self._sync_audit)
+        self._sync.clock = reactor
+        self.reloads = self.refused_reloads = 0
+        self.stopping = self.listening = False
+
+    # --- start ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen. Raises GatewayError that names what is wrong, with nothing left open."""
+        raise_descriptor_limit()
+        self._pool.start()
+        listeners = self.config.listeners
+        opened: list[str] = []
+        try:
+            if listeners.postgres is not None:
+                endpoint = StreamServerEndpoint(self.reactor, listeners.postgres.address)
+                self._ports.append(await endpoint.listen(PostgresFactory(self.service)))
+                opened.append(f"postgres {listeners.postgres.address}")
+            if listeners.metrics is not None:
+                endpoint = StreamServerEndpoint(self.reactor, listeners.metrics.address)
+                self._operator_ports.append(await endpoint.listen(metrics_site(self, self.reactor)))
+                opened.append(f"metrics {listeners.metrics.address}")
+            socket = listeners.control.socket
+            endpoint = StreamServerEndpoint(self.reactor, Address(str(socket), 0), mode=CONTROL_MODE)
+            self._operator_ports.append(await endpoint.listen(control_site(self, self.reactor)))
+            opened.append(f"control {socket}")
+        except BaseException:
+            await self.stop("could not start")
+            raise
+        self.listening = True
+        for sink in self.sinks:
+            sink.start()
+        self._sync.start(SYNC_EVERY, now=False)
+        self.audit.append(GatewayStarted(__version__, tuple(opened), tuple(self.warnings)))
+        self._say_loaded("start")
+        self.audit.flush()
+        for warning in self.warnings:
+            log.warning("unsafe", problem=warning)
+        log.info("ready", version=__version__, listeners=opened, targets=len(self.config.targets))
+
+    def _sync_audit(self) -> Deferred[None] | None:
+        """Not from the timer alone: a sync that still runs is waited for, never overtaken."""
+        if self.audit.failed is not None:
+            return None
+        done: Deferred[None] = deferToThreadPool(self.reactor, self._pool, self.audit.sync)
+        done.addErrback(self._evidence_failed)
+        return done
+
+    def _evidence_failed(self, failure: Failure) -> None:
+        """The audit log is gone: nothing may happen unseen, so every session ends."""
+        log.critical("audit log failed", problem=failure.getErrorMessage())
+        self.live.end_all(SessionEnded("the gateway can't keep its audit log"))
+
+    # --- reload -----------------------------------------------------------------------------------------------
+
+    def reload(self, by: str = "SIGHUP") -> tuple[str, ...]:
+        """Take up the files as they are now, all or nothing. Raises ConfigError; then everything stays as it was.
+
+        Gives the keys that changed and need a restart.
+        """
+        try:
+            config = load(self.path)
+            rules = load_rules(config, self.gate.rules.snapshot.number + 1)
+            tls = _server_tls(config, self.clock())
+            identity = self.service.identity.reloaded(config.identity)
+        except GatewayError as error:
+            self.refused_reloads += 1
+            self.audit.append(ConfigurationRefused(by, error.message))
+            self.audit.flush()
+            log.error("reload refused", problem=error.message)
+            raise
+        kept = restart_needed(self.config, config)
+        for key in kept:
+            log.warning("needs a restart", key=key)
+        self.config = config
+        self.gate.rules = rules
+        self.service.identity = identity
+        self.service.tls = tls
+        self.certificate_ends = tls.not_after
+        self.dialler.forget()
+        self.service.has_passwords = config.identity.passwords is not None
+        if config.listeners.postgres is not None:
+            self.service.password = config.listeners.postgres.password
+        self.service.login, self.service.pending = config.limits.login, config.limits.pending
+        self.service.results = config.recording.results
+        self.recordings.low_water, self.recordings.reserve = config.recording.low_water, config.recording.reserve
+        self.readings.statement = config.limits.statement
+        self.warnings = [*warnings(config), *self.recordings.warnings]
+        self.reloads += 1
+        self._say_loaded(by)
+        self.audit.flush()
+        log.info("reloaded", by=by, snapshot=rules.snapshot.number, targets=len(config.targets))
+        return kept
+
+    def _say_loaded(self, by: str) -> None:
+        rules = self.gate.rules
+        files = tuple(str(path) for path in self.config.policy_files)
+        self.audit.append(
+            ConfigurationLoaded(by, rules.snapshot.number, len(self.config.targets), files, rules.digest)
+        )
+
+    # --- stop -------------------------------------------------------------------------------------------------
+
+    async def stop(self, reason: str) -> None:
+        """End every session with a clear message, then make the evidence safe. Never raises."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.gate.accepting = False
+        log.info("stopping", reason=reason, sessions=len(self.live))
+        try:
+            if self.audit.failed is None:
+                self.audit.append(GatewayStopping(__version__, reason, len(self.live)))
+                self.audit.flush()
+        except RecordingFailed as error:
+            log.error("audit log failed", problem=error.message)
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        self.live.end_all(SessionEnded("the gateway is being stopped", hint="Connect again in a moment."))
+        if self._sync.running:
+            self._sync.stop()
+        if self._pool.started:
+            settled = self.recordings.settled()
+            settled.addTimeout(STOP_TIMEOUT, self.reactor)
+            try:
+                await settled
+            except (GatewayError, TimeoutError) as error:
+                log.error("recordings not settled", problem=str(error))
+        for sink in self.sinks:
+            await sink.stop()
+        for port in self._operator_ports:
+            await maybeDeferred(port.stopListening)
+        self.readings.long.stop()
+        self._passwords.stop()
+        if self._pool.started:
+            self._pool.stop()
+        try:
+            self.audit.close()
+        except RecordingFailed as error:
+            log.error("audit log failed", problem=error.message)
+        log.info("stopped")
+
+
+def _server_tls(config: Config, now: float) -> ServerContext:
+    tls = config.tls
+    return server_context(
+        tls.certificate, tls.key, now=now, client_ca=tls.client_ca, crl=tls.revocation.crl, alpn=(POSTGRESQL_ALPN,)
+    )
+
+
+def raise_descriptor_limit() -> None:
+    """As many descriptors as we may have: each session takes three."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def run(path: Path, reactor: Any) -> int:
+    """`ostiary serve`: run until SIGTERM or SIGINT; the exit code. Errors at start are for the caller to print."""
+    gateway = Gateway(path, reactor)
+    code = 0
+
+    def failed(failure: Any) -> None:
+        nonlocal code
+        code = 1
+        error = failure.value
+        if isinstance(error, GatewayError):
+            log.critical("not started", problem=error.message, mend=error.hint)
+        else:
+            log.critical("not started", exc_info=error)
+        reactor.stop()
+
+    def stop(signum: int, _frame: object) -> None:
+        name = signal.Signals(signum).name
+        reactor.callFromThread(lambda: ensureDeferred(gateway.stop(name)).addBoth(lambda _: reactor.stop()))
+
+    def reload(_signum: int, _frame: object) -> None:
+        def now() -> None:
+            try:
+                gateway.reload()
+            except (ConfigError, GatewayError):
+                return  # logged and audited; what was in force stays
+
+        reactor.callFromThread(now)
+
+    def begin() -> None:
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+        ensureDeferred(gateway.start()).addErrback(failed)
+
+    reactor.callWhenRunning(begin)
+    reactor.run(installSignalHandlers=False)
+    return code

@@ -1,0 +1,75 @@
+"""Our errors as PostgreSQL's own (53.8 Error and Notice Message Fields).
+
+The SQLSTATE is chosen so that drivers do the right thing: 42501 keeps the connection; 0A000, 57P0x, 08xxx, 40001
+and 40P01 are never used for a denial, since pools evict or retry on them (shared/postgres.md).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.errors import (
+    Denied,
+    GatewayError,
+    LimitReached,
+    LoginFailed,
+    NotAdmitted,
+    PeerError,
+    RecordingFailed,
+    SessionEnded,
+    TargetUnavailable,
+    TooManySessions,
+)
+from gateway.protocols.postgres.wire import Fields, fields_message
+
+SQLSTATES: Final[tuple[tuple[type[Exception], bytes], ...]] = (
+    (LoginFailed, b"28P01"),
+    (NotAdmitted, b"28000"),
+    (Denied, b"42501"),
+    (LimitReached, b"54000"),
+    (TooManySessions, b"53300"),
+    (RecordingFailed, b"58030"),  # io_error: ends the session, and says why
+    (TargetUnavailable, b"08001"),  # only ever before login has ended
+    (SessionEnded, b"57P01"),  # admin_shutdown: what pg_terminate_backend says, drivers reconnect
+    (PeerError, b"08P01"),
+)
+INTERNAL: Final = b"XX000"
+
+
+def sqlstate(error: Exception) -> bytes:
+    for kind, code in SQLSTATES:
+        if isinstance(error, kind):
+            return code
+    return INTERNAL
+
+
+def fatal(error: Exception) -> bytes:
+    """The ErrorResponse that ends a connection. What we did not raise on purpose is not shown."""
+    if isinstance(error, GatewayError):
+        message, hint = error.message, error.hint
+    elif isinstance(error, PeerError):
+        message, hint = str(error), None
+    else:
+        message, hint = "the gateway failed and ended this session", "The gateway's log has the reason."
+    fields: Fields = [("S", b"FATAL"), ("V", b"FATAL"), ("C", sqlstate(error)), ("M", _text(message))]
+    if hint:
+        fields.append(("H", _text(hint)))
+    return fields_message(b"E", fields)
+
+
+def denied(message: str, detail: str, hint: str | None) -> bytes:
+    """The ErrorResponse that a denied operation gets; the session lives on."""
+    fields: Fields = [
+        ("S", b"ERROR"),
+        ("V", b"ERROR"),
+        ("C", b"42501"),
+        ("M", _text(message)),
+        ("D", _text(detail)),
+    ]
+    if hint:
+        fields.append(("H", _text(hint)))
+    return fields_message(b"E", fields)
+
+
+def _text(text: str) -> bytes:
+    return text.encode("utf-8", "replace").replace(b"\0", b"")

@@ -1,0 +1,282 @@
+"""Reads a session's statements: text -> facts -> what they mean in this database, for this principal.
+
+`Reading` belongs to one session, `Readings` holds what they share: analyses of texts, catalogues of databases, the
+worker for long statements. Whatever isn't known yet (a stale catalogue, a long text) is prepared first; what can't be
+known is opaque, and policy says what that means.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from gateway.errors import LimitReached
+from gateway.masking import field_labels, is_known, plan_row
+from gateway.model import CatalogueStale, Operation, ResultField, RowRewriter, Verdict
+from gateway.policy import AccessPolicy
+from gateway.protocols.postgres.catalogue import Catalogues
+from gateway.protocols.postgres.operation import decode, function_call, parsed, type_oids, undecodable
+from gateway.protocols.postgres.state import Ask
+from gateway.protocols.postgres.worker import LongStatements
+from gateway.session import Corridor
+from gateway.sql import Analysis, LabelledCatalogue, Remembered, Statement, analyse, resolve, unread
+from gateway.sql.analysis import MAX_TEXT
+from gateway.verbs import SETS
+
+MAX_ANALYSES: Final = 8192
+"""Texts whose analysis is kept for all sessions; of at most `MAX_KEPT_TEXT` bytes each, so a few ten MB in all."""
+
+MAX_KEPT_TEXT: Final = 8 * 1024
+
+MAX_UNDERSTOOD: Final = 2048
+"""Operations kept of one session, by the text's bytes."""
+
+MAX_NAMES: Final = 100_000
+"""Names of statements and cursors that a session's SQL may use; what they stand for is some hundred bytes each."""
+
+MAX_MEANINGS: Final = 1000
+"""Statements that one name stood for: a session that prepares anew under one name over and over."""
+
+_CHANGES_CATALOGUE: Final = SETS["ddl"] | {"do", "call", "unknown"}
+
+
+class Planner:
+    """Plans results of one session as long as neither rules nor catalogue change (`gateway.model.RowPlanner`)."""
+
+    def __init__(self, labelled: LabelledCatalogue, policy: AccessPolicy) -> None:
+        self.labelled = labelled
+        self._policy = policy
+        self._plans: dict[tuple[Sequence[ResultField], frozenset[str]], RowRewriter | None] = {}
+
+    def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
+        """See `gateway.model.RowPlanner`."""
+        labelled = self.labelled
+        if not final and not all(is_known(field, labelled) for field in fields):
+            raise CatalogueStale
+        labels = operation.labels if operation.opaque is None else labelled.labels
+        key = (fields, labels)
+        if key not in self._plans:
+            if len(self._plans) >= MAX_UNDERSTOOD:
+                self._plans.clear()
+            policy = self._policy
+            self._plans[key] = plan_row(fields, lambda field: policy.method_for(field_labels(field, labelled, labels)))
+        return self._plans[key]
+
+    def renew(self, labelled: LabelledCatalogue) -> None:
+        """A result that is being planned right now sees the reloaded catalogue."""
+        self.labelled = labelled
+        self._plans.clear()
+
+
+class Readings:
+    """Shared by all sessions."""
+
+    def __init__(self, reactor: Any, catalogues: Catalogues, *, statement: int) -> None:
+        self.catalogues = catalogues
+        self.long = LongStatements(reactor)
+        self.statement = statement
+        self._analyses: OrderedDict[str, Analysis] = OrderedDict()
+
+    async def open(self, corridor: Corridor) -> Reading:
+        """For a session that begins. Raises TargetUnavailable when the catalogue is needed and can't be had."""
+        reading = Reading(self, corridor)
+        await reading.begin()
+        return reading
+
+    def analyse(self, text: str) -> Analysis | None:
+        """Facts of ``text``; None when it is so long that the worker has to do it."""
+        known = self._analyses.get(text)
+        if known is not None:
+            self._analyses.move_to_end(text)
+            return known
+        if len(text) > self.statement:
+            return None
+        analysis = analyse(text)
+        if len(text) <= MAX_KEPT_TEXT:
+            self._analyses[text] = analysis
+            if len(self._analyses) > MAX_ANALYSES:
+                self._analyses.popitem(last=False)
+        return analysis
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    operation: Operation
+    analysis: Analysis
+
+
+class Reading:
+    """One session's.
+
+    unrestricted  nothing that a statement says decides anything: everything is allowed, nothing is hidden
+    """
+
+    def __init__(self, readings: Readings, corridor: Corridor) -> None:
+        self._readings = readings
+        self._corridor = corridor
+        access = corridor.admitted.access
+        self._database = readings.catalogues.database(access.target, access.database)
+        self._generation = -1
+        self._labelled: LabelledCatalogue | None = None
+        self._planner: Planner | None = None
+        self._understood: dict[tuple[bytes, bytes], _Read] = {}
+        self._prepared: dict[str, tuple[Statement, ...]] = {}
+        self._cursors: dict[str, tuple[Statement, ...]] = {}
+        self._remembered = Remembered(self._prepared, self._cursors)
+        self._long: tuple[bytes, Analysis] | None = None
+        self._last: _Read | None = None
+        self.changes_catalogue = False
+        self.unrestricted = False
+
+    # --- catalogue and rules ----------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Load what is needed to decide and to mask."""
+        await self._database.confirm(self._corridor.admitted.credential)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Labels to columns, then what is hidden from this principal. Everything that was understood is read anew."""
+        policy = self._corridor.policy
+        database = self._database
+        self._understood.clear()
+        snapshot = self._corridor.rules.snapshot
+        target = self._corridor.admitted.access.target.name
+        self._generation = database.generation
+        self._labelled = labelled = database.bind(snapshot.column_labels(target))
+        hidden = frozenset(label for label in labelled.labels if policy.method_for((label,)).name != "clear")
+        conditions = any(entry.operation for entry in (*policy.allows, *policy.denies))
+        self.unrestricted = not hidden and not conditions
+        self._planner = Planner(labelled, policy) if hidden else None
+        self._corridor.see(hidden, self._planner)
+
+    def _current(self) -> bool:
+        """Whether rules and catalogue are the newest; takes up what can be taken up at once."""
+        if self._corridor.refresh():
+            self._bind()
+        database = self._database
+        if database.stale and not self.unrestricted:
+            return False
+        if database.generation != self._generation:
+            self._bind()
+        return True
+
+    async def reload(self) -> None:
+        """A result showed a relation that the catalogue does not know."""
+        planner = self._planner
+        self._database.changed()
+        await self._database.load(self._corridor.admitted.credential)
+        self._bind()
+        if planner is not None and self._labelled is not None:
+            planner.renew(self._labelled)
+
+    # --- statements -------------------------------------------------------------------------------------------
+
+    def read(self, ask: Ask, encoding: bytes) -> Operation | None:
+        """What ``ask`` would do; None when `prepare` has to come first."""
+        if not self._current():
+            return None
+        if ask.source == "function":
+            self._last = None
+            return function_call()
+        read = self._understood.get((ask.text, ask.types))
+        if read is None:
+            read = self._read(ask.text, ask.types, encoding)
+            if read is None:
+                return None
+        self._last = read
+        return read.operation
+
+    def _read(self, raw: bytes, types: bytes, encoding: bytes) -> _Read | None:
+        text = decode(raw, encoding)
+        if text is None:
+            analysis = undecodable(raw, encoding)
+        elif self._long is not None and self._long[0] == raw:
+            analysis = self._long[1]
+            self._long = None
+        else:
+            found = self._readings.analyse(text)
+            if found is None:
+                return None
+            analysis = found
+        if not self.unrestricted and self._unknown(analysis) and self._database.refresh_for_unknown():
+            return None
+        operation = parsed(analysis, resolve(analysis, self._labelled, self._remembered, type_oids(types)))
+        read = _Read(operation, analysis)
+        depends = any(statement.executes or statement.fetches for statement in analysis.statements)
+        if not depends and len(raw) <= MAX_KEPT_TEXT:
+            if len(self._understood) >= MAX_UNDERSTOOD:
+                self._understood.clear()
+            self._understood[raw, types] = read
+        return read
+
+    def _unknown(self, analysis: Analysis) -> bool:
+        """Whether it names relations that the catalogue hasn't seen: they may be new."""
+        if self._labelled is None:
+            return False
+        catalogue = self._labelled.catalogue
+        return any(not catalogue.named(name) for statement in analysis.statements for name in statement.relations)
+
+    async def prepare(self, ask: Ask, encoding: bytes) -> None:
+        """Do what `read` could not do at once. Raises TargetUnavailable when the catalogue can't be had."""
+        if self._database.stale and not self.unrestricted:
+            await self._database.load(self._corridor.admitted.credential)
+            return
+        text = decode(ask.text, encoding)
+        if text is None:
+            return
+        if self._readings.analyse(text) is None:
+            if len(text) > MAX_TEXT:
+                self._long = (ask.text, unread(text, f"the text is longer than {MAX_TEXT} bytes"))
+            else:
+                waiting: Deferred[Analysis] = self._readings.long.analyse(text)
+                self._long = (ask.text, await waiting)
+
+    def setting(self, text: str) -> Operation:
+        """One setting of the startup packet, as the SQL that would make it."""
+        analysis = analyse(text)
+        return parsed(analysis, resolve(analysis, self._labelled, self._remembered))
+
+    def asked(self, ask: Ask, verdict: Verdict) -> None:
+        """The operation that was just read has its verdict; what goes to the target changes what names mean."""
+        read, self._last = self._last, None
+        if verdict.denial is not None:
+            return
+        operation = verdict.operation
+        unsure = operation.opaque is not None or bool(operation.untrusted_functions)
+        if ask.source != "parse" and (unsure or not _CHANGES_CATALOGUE.isdisjoint(operation.verbs)):
+            self.changes_catalogue = True
+            self._database.changed()
+        if read is None:
+            return
+        if ask.source == "parse":
+            if ask.name:
+                _add(self._prepared, ask.name.decode("utf-8", "replace"), read.analysis.statements)
+            return
+        for statement in read.analysis.statements:
+            if statement.prepares is not None:
+                _add(self._prepared, statement.prepares, (statement,))
+            if statement.declares is not None:
+                _add(self._cursors, statement.declares, (statement,))
+
+    def settled(self) -> None:
+        """The target is idle: what was changed is committed, and the catalogue can see it."""
+        self.changes_catalogue = False
+        self._database.changed()
+
+
+def _add(names: dict[str, tuple[Statement, ...]], name: str, statements: tuple[Statement, ...]) -> None:
+    """What a name may stand for only grows: whether a PREPARE or a Parse took effect is the target's to know.
+
+    Raises LimitReached.
+    """
+    known = names.get(name, ())
+    new = tuple(statement for statement in statements if statement not in known)
+    if new:
+        if len(names) >= MAX_NAMES or len(known) >= MAX_MEANINGS:
+            raise LimitReached("too many prepared statements and cursors in one session")
+        names[name] = known + new

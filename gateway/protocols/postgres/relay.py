@@ -1,0 +1,752 @@
+"""The state machine of one session: what the client said, what the target answered, what that means.
+
+Pure: bytes go in, bytes and at most one question (`Relay.ask`) come out.
+
+Strategy: the target's own state machine is the reference. A denied operation is not answered by us; the target
+gets something in its place that it must refuse, and only that refusal is rewritten. So the order of answers,
+skip-until-Sync, implicit rollback and the transaction status are the target's own and right by construction
+(shared/postgres.md, "let the target refuse").
+
+Every message that the target will answer stands in `Relay._sent`, in order, until its answer has come. Names of
+statements and portals are kept optimistically (later messages of the same batch may use them) and taken back when
+the target refuses. Where it can't be known yet what a name stands for, the client's next messages wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from gateway.errors import LimitReached, PeerError
+from gateway.masking import Field, parse_row_description, skip_rows, withhold
+from gateway.model import CatalogueStale, Operation, RowPlanner, RowRewriter, Verdict
+from gateway.protocols.postgres import errors
+from gateway.protocols.postgres.state import Ask, Portal, Prepared, Result, Sent, drop
+from gateway.protocols.postgres.wire import (
+    CLIENT_LIMITS,
+    INT32,
+    MAX_SERVER,
+    Fields,
+    Parse,
+    cstring,
+    fields_message,
+    message,
+    parse_bind,
+    parse_execute,
+    parse_fields,
+    parse_parameter_status,
+    parse_parse,
+    parse_query,
+    parse_target_of,
+    read_cstring,
+)
+
+MAX_MASKED_ROW: Final = 256 * 1024 * 1024
+"""Bytes. A row with a masked column is held whole; PostgreSQL's own limit is 1 GiB, which would be four sessions'
+memory on a small node."""
+
+MAX_NAMES: Final = 100_000
+"""Statements and portals of one session. PostgreSQL has no limit; a pool that prepares each ORM query stays below
+10,000."""
+
+Q, P, B, D, E, C, S, H, F, X = b"QPBDECSHFX"
+COPY_DATA, COPY_DONE, COPY_FAIL = b"dcf"
+DESCRIBED_STATEMENT, DESCRIBED_PORTAL = b"SP"
+
+class Relay:
+    """One session after login.
+
+    Feed `receive_client` and `receive_server`; then, while `ask` is set, answer it by `decided`; while `stale` is
+    set, reload the catalogue and call `catalogue_reloaded`. What is to be sent stands in `to_server` and
+    `to_client`, what ended in `results`; take them with `take`.
+    """
+
+    __slots__ = (
+        "_client",
+        "_client_need",
+        "_client_pos",
+        "_client_through",
+        "_copy_in",
+        "_final",
+        "_held",
+        "_portals",
+        "_segment",
+        "_sent",
+        "_server",
+        "_server_need",
+        "_server_through",
+        "_skipping",
+        "_stalled",
+        "_statements",
+        "_tainted",
+        "application_name",
+        "ask",
+        "encoding",
+        "hides",
+        "observe_columns",
+        "results",
+        "stale",
+        "status",
+        "terminated",
+        "to_client",
+        "to_server",
+        "unsafe",
+    )
+
+    def __init__(self, *, application_name: bytes = b"ostiary", observe_columns: bool = True) -> None:
+        self.ask: Ask | None = None
+        self.stale = False
+        self.to_server: list[bytes] = []
+        self.to_client: list[bytes] = []
+        self.results: list[Result] = []
+        self.status = ord("I")
+        self.terminated = False
+        self.encoding = b"UTF8"
+        self.unsafe: str | None = None
+        """A setting of the target's session under which our reading of statements would be wrong."""
+        self.hides = True
+        """Something on this target is hidden from this principal; asynchronous messages are masked."""
+        self.application_name = application_name
+        self.observe_columns = observe_columns
+        self._sent: deque[Sent] = deque()
+        self._statements: dict[bytes, Prepared] = {}
+        self._portals: dict[bytes, Portal] = {}
+        self._segment = 0
+        self._skipping = False
+        self._tainted = False
+        self._copy_in = False
+        self._stalled: Prepared | Portal | None = None
+        self._held: tuple[int, bytes, object] | None = None
+        self._client = b""
+        self._client_pos = 0
+        self._client_need: bytearray | None = None
+        self._client_through = 0
+        self._server = bytearray()
+        self._server_need = 0
+        self._server_through = 0
+        self._final = False
+
+    @property
+    def holding(self) -> bool:
+        """Client messages wait here; don't read more of them."""
+        return self.ask is not None or self._stalled is not None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way: all is answered, and no transaction is open."""
+        return not self._sent and not self.holding and self.status == ord("I")
+
+    def parameter(self, name: bytes, value: bytes) -> None:
+        """A setting that the target reports (53.2.7)."""
+        if name == b"client_encoding":
+            self.encoding = value
+        elif name == b"standard_conforming_strings":
+            self.unsafe = None if value == b"on" else "standard_conforming_strings is off"
+
+    # --- from the client --------------------------------------------------------------------------------------
+
+    def receive_client(self, data: bytes) -> None:
+        """Bytes from the client, in any split. Raises PeerError or LimitReached: end the session."""
+        need = self._client_need
+        if need is not None:
+            need += data
+            if len(need) < _whole(need):
+                return
+            data, self._client_need = bytes(need), None
+        elif self._client_pos < len(self._client):
+            data = self._client[self._client_pos :] + data
+        self._client = data
+        self._client_pos = 0
+        if not self.holding:
+            self._run_client()
+
+    def decided(self, verdict: Verdict) -> None:
+        """The corridor's answer to `ask`."""
+        assert self._held is not None
+        kind, whole, parsed = self._held
+        self.ask = self._held = None
+        self.hides = verdict.planner is not None
+        if self._skipping:
+            pass  # while it waited, the target refused an earlier message of its batch: it is skipped like the others
+        elif kind == Q:
+            self._query(whole, verdict)
+        elif kind == P:
+            self._parse(whole, parsed, verdict)
+        elif kind == E:
+            self._execute(whole, parsed, verdict)
+        else:
+            self._function_call(whole, verdict)
+        self._run_client()
+
+    def _run_client(self) -> None:
+        buf, pos, end = self._client, self._client_pos, len(self._client)
+        out = self.to_server
+        while pos < end:
+            if self._client_through:
+                stop = min(end, pos + self._client_through)
+                self._client_through -= stop - pos
+                out.append(buf[pos:stop])
+                pos = stop
+                continue
+            if end - pos < 5:
+                break
+            kind = buf[pos]
+            length = INT32.unpack_from(buf, pos + 1)[0]
+            limit = CLIENT_LIMITS.get(kind)
+            if limit is None:
+                raise PeerError(f"invalid frontend message type {kind}")
+            if not 4 <= length <= limit:
+                raise PeerError("invalid message length")
+            stop = pos + 1 + length
+            if kind == COPY_DATA and not self._skipping:
+                # Streams: no single CopyData is ever held whole. Outside of COPY the target ignores it.
+                out.append(buf[pos : min(stop, end)])
+                self._client_through = max(0, stop - end)
+                pos = min(stop, end)
+                continue
+            if stop > end:
+                break
+            if self._skipping and kind != S and kind != X:
+                # The target has refused a message of this batch and ignores all up to Sync; so do we, rather
+                # than forward what nobody decided.
+                pos = stop
+                continue
+            self._client_pos = stop
+            if not self._client_message(kind, buf, pos, stop):
+                if self._stalled is not None:
+                    self._client_pos = pos
+                return
+            pos = stop
+        rest = end - pos
+        self._client_pos = end
+        if rest:
+            tail = bytearray(buf[pos:])
+            if len(tail) >= 5 and len(tail) < _whole(tail):
+                self._client_need = tail
+                self._client, self._client_pos = b"", 0
+            else:
+                self._client, self._client_pos = bytes(tail), 0
+        else:
+            self._client, self._client_pos = b"", 0
+
+    def _client_message(self, kind: int, buf: bytes, pos: int, stop: int) -> bool:
+        """One whole message; False when the loop has to stop (a question, or a name not known yet)."""
+        if kind == E:
+            return self._on_execute(buf[pos:stop])
+        if kind == B:
+            return self._on_bind(buf[pos:stop])
+        if kind == S:
+            return self._on_sync(buf[pos:stop])
+        if kind == D:
+            return self._on_describe(buf[pos:stop])
+        if self._copy_in and kind in b"QPCF":
+            raise PeerError("unexpected message type during COPY from stdin")
+        if kind == Q:
+            whole = buf[pos:stop]
+            self._hold(Q, whole, None, Ask("query", parse_query(whole[5:])))
+            return False
+        if kind == P:
+            whole = buf[pos:stop]
+            parsed = parse_parse(whole[5:])
+            self._hold(P, whole, parsed, Ask("parse", parsed.text, parsed.name, parsed.rest))
+            return False
+        if kind == F:
+            self._hold(F, buf[pos:stop], None, Ask("function", b""))
+            return False
+        if kind == C:
+            target, name = parse_target_of(buf[pos + 5 : stop])
+            if target == DESCRIBED_STATEMENT:
+                self._sent.append(Sent(C, statement=self._statements.get(name)))
+            else:
+                self._sent.append(Sent(C, portal=self._portals.get(name)))
+        elif kind in (COPY_DONE, COPY_FAIL):
+            self._copy_in = False
+        elif kind == X:
+            self.terminated = True
+        self.to_server.append(buf[pos:stop])
+        return True
+
+    def _hold(self, kind: int, whole: bytes, parsed: object, ask: Ask) -> None:
+        self._held = (kind, whole, parsed)
+        self.ask = ask
+
+    def _known(self, state: Prepared | Portal) -> bool:
+        """False when an earlier batch, not answered yet, decides what the name stands for."""
+        if state.confirmed or state.segment == self._segment:
+            return True
+        self._stalled = state
+        return False
+
+    def _on_sync(self, whole: bytes) -> bool:
+        if len(whole) != 5:
+            raise PeerError("invalid message format: Sync")
+        if not self._copy_in:  # during COPY the target ignores it (copyfromparse.c, CopyGetData)
+            self._sent.append(Sent(S, segment=self._segment))
+            self._segment += 1
+            self._skipping = False
+        self.to_server.append(whole)
+        return True
+
+    def _on_bind(self, whole: bytes) -> bool:
+        if self._copy_in:
+            raise PeerError("unexpected message type during COPY from stdin")
+        bind = parse_bind(whole[5:])
+        statement = self._statements.get(bind.statement)
+        if statement is not None and not self._known(statement):
+            return False
+        portal = Portal(
+            bind.portal,
+            statement,
+            bind.statement,
+            bind.parameters,
+            bind.formats,
+            self._segment,
+            self._portals.get(bind.portal),
+        )
+        if len(self._portals) >= MAX_NAMES:
+            raise LimitReached(f"more than {MAX_NAMES} portals in one transaction")
+        self._portals[bind.portal] = portal
+        verdict = statement.verdict if statement is not None else None
+        self._sent.append(Sent(B, verdict, portal=portal))
+        self.to_server.append(whole)
+        return True
+
+    def _on_describe(self, whole: bytes) -> bool:
+        if self._copy_in:
+            raise PeerError("unexpected message type during COPY from stdin")
+        target, name = parse_target_of(whole[5:])
+        if target == DESCRIBED_STATEMENT:
+            statement = self._statements.get(name)
+            self._sent.append(Sent(D, statement.verdict if statement else None, statement))
+        else:
+            portal = self._portals.get(name)
+            if portal is not None and not self._known(portal):
+                return False
+            verdict = portal.statement.verdict if portal is not None and portal.statement else None
+            if portal is not None and verdict is not None:
+                portal.planner, portal.planned = verdict.planner, False
+            self._sent.append(Sent(D, verdict, portal=portal))
+        self.to_server.append(whole)
+        return True
+
+    def _on_execute(self, whole: bytes) -> bool:
+        if self._copy_in:
+            raise PeerError("unexpected message type during COPY from stdin")
+        name, _limit = parse_execute(whole[5:])
+        portal = self._portals.get(name)
+        if portal is None:
+            # A cursor that was declared in SQL is a portal, too.
+            ask = Ask("execute", b"FETCH ALL FROM " + _quoted(name))
+        elif not self._known(portal):
+            return False
+        elif portal.statement is None:
+            ask = Ask("execute", b"EXECUTE " + _quoted(portal.unknown), b"", b"", portal.parameters, portal.formats)
+        else:
+            statement = portal.statement
+            ask = Ask("execute", statement.text, b"", statement.types, portal.parameters, portal.formats)
+        self._hold(E, whole, portal, ask)
+        return False
+
+    # --- decided ----------------------------------------------------------------------------------------------
+
+    def _query(self, whole: bytes, verdict: Verdict) -> None:
+        sent = Sent(Q, verdict, segment=self._segment)
+        self._segment += 1
+        # A simple Query destroys the unnamed statement and portal (53.2.3).
+        self._statements.pop(b"", None)
+        self._portals.pop(b"", None)
+        self._forget(verdict.operation)
+        self._sent.append(sent)
+        self.to_server.append(whole if verdict.denial is None else message(b"Q", cstring(verdict.marker)))
+
+    def _parse(self, whole: bytes, parsed: object, verdict: Verdict) -> None:
+        assert isinstance(parsed, Parse)
+        name = parsed.name
+        if verdict.denial is not None:
+            if not name:
+                self._statements.pop(name, None)
+            self._sent.append(Sent(P, verdict))
+            self.to_server.append(message(b"P", cstring(name) + cstring(verdict.marker) + b"\0\0"))
+            return
+        if len(self._statements) >= MAX_NAMES:
+            raise LimitReached(f"more than {MAX_NAMES} prepared statements in one session")
+        statement = Prepared(name, parsed.text, parsed.rest, verdict, self._segment, self._statements.get(name))
+        self._statements[name] = statement
+        self._sent.append(Sent(P, verdict, statement))
+        self.to_server.append(whole)
+
+    def _execute(self, whole: bytes, parsed: object, verdict: Verdict) -> None:
+        portal = parsed if isinstance(parsed, Portal) else None
+        if verdict.denial is not None:
+            self._sent.append(Sent(E, verdict))
+            self.to_server.append(message(b"E", cstring(verdict.marker) + b"\0\0\0\0"))
+            return
+        sent = Sent(E, verdict, portal=portal)
+        if verdict.planner is not None and (portal is None or portal.planner is not verdict.planner):
+            # The layout decides how rows are masked, and the client did not ask for it: we do.
+            name, _ = read_cstring(whole, 5)
+            if portal is None:
+                portal = Portal(name, None, b"", (), (), self._segment, None)
+                sent.portal = portal
+            portal.planner, portal.planned = verdict.planner, False
+            self._sent.append(Sent(D, verdict, portal=portal, hidden=True))
+            self.to_server.append(message(b"D", b"P" + cstring(name)))
+        self._forget(verdict.operation)
+        self._sent.append(sent)
+        self.to_server.append(whole)
+
+    def _function_call(self, whole: bytes, verdict: Verdict) -> None:
+        # A denied FunctionCall becomes a Query: it is answered alike, by one error and ReadyForQuery.
+        self._sent.append(Sent(F, verdict, segment=self._segment))
+        self._segment += 1
+        self.to_server.append(whole if verdict.denial is None else message(b"Q", cstring(verdict.marker)))
+
+    def _forget(self, operation: Operation) -> None:
+        """SQL's own PREPARE, DEALLOCATE, DECLARE and CLOSE change what a name stands for: know it no longer."""
+        for name in operation.names:
+            self._statements.pop(name.encode(), None)
+            self._portals.pop(name.encode(), None)
+
+    # --- from the target --------------------------------------------------------------------------------------
+
+    def receive_server(self, data: bytes) -> None:
+        """Bytes from the target, in any split. Raises PeerError: end the session."""
+        server = self._server
+        if server:
+            server += data
+            if len(server) < self._server_need or self.stale:
+                return
+            data = bytes(server)
+            server.clear()
+        elif self.stale:
+            server += data
+            return
+        self._run_server(data)
+
+    def catalogue_reloaded(self) -> None:
+        """Plan again; what is unknown even now is masked whole."""
+        self.stale = False
+        self._final = True
+        data = bytes(self._server)
+        self._server.clear()
+        self._run_server(data)
+
+    def _run_server(self, buf: bytes) -> None:
+        pos, start, end = 0, 0, len(buf)
+        out = self.to_client
+        sent = self._sent
+        if self._server_through:
+            pos = min(end, self._server_through)
+            self._server_through -= pos
+            if sent:
+                sent[0].size += pos
+        self._server_need = 0
+        while end - pos >= 5:
+            kind = buf[pos]
+            length = INT32.unpack_from(buf, pos + 1)[0]
+            if length < 4:
+                raise PeerError("the target sent a message with a wrong length")
+            stop = pos + 1 + length
+            if kind == 68 or kind == 100:  # DataRow, CopyData
+                head = sent[0] if sent else None
+                if head is None:
+                    raise PeerError("the target sent rows that nobody asked for")
+                plan = self._plan_of(head) if kind == 68 else None
+                if plan is None:
+                    done, rows = skip_rows(buf, pos, kind)
+                    head.rows += rows
+                    head.size += done - pos
+                    pos = done
+                    if end - pos >= 5 and buf[pos] == kind:  # it begins here and goes on in later chunks: stream
+                        length = INT32.unpack_from(buf, pos + 1)[0]
+                        if length < 4:
+                            raise PeerError("the target sent a message with a wrong length")
+                        head.rows += 1
+                        head.size += end - pos
+                        self._server_through = pos + 1 + length - end
+                        pos = end
+                    continue
+                done, rows = skip_rows(buf, pos, kind)
+                if done == pos:
+                    if length > MAX_MASKED_ROW:
+                        raise LimitReached(f"a row with masked columns is larger than {MAX_MASKED_ROW} bytes")
+                    break
+                masked = plan.apply(buf[pos:done])
+                head.rows += rows
+                head.size += len(masked)
+                out.append(buf[start:pos])
+                out.append(masked)
+                pos = start = done
+                continue
+            if stop > end:
+                if kind == 86 and self._planner_of_head() is None:  # FunctionCallResponse: streams
+                    self._server_through = stop - end
+                    pos = end
+                elif length > MAX_SERVER:
+                    raise LimitReached(f"the target sent a message larger than {MAX_SERVER} bytes")
+                break
+            try:
+                replaced = self._server_message(kind, buf, pos, stop)
+            except CatalogueStale:
+                self.stale = True
+                break
+            if replaced is not None:
+                if start < pos:
+                    out.append(buf[start:pos])
+                if replaced:
+                    out.append(replaced)
+                start = stop
+            pos = stop
+        if start < pos:
+            out.append(buf[start:pos] if start or pos < end else buf)
+        if pos < end:
+            self._server += buf[pos:]
+            if end - pos >= 5:
+                self._server_need = INT32.unpack_from(buf, pos + 1)[0] + 1
+        stalled = self._stalled
+        if stalled is not None and (stalled.confirmed or not self._pending(stalled)):
+            self._stalled = None
+            self._run_client()
+
+    def _pending(self, state: Prepared | Portal) -> bool:
+        return any(entry.statement is state or entry.portal is state for entry in self._sent)
+
+    def _planner_of_head(self) -> RowPlanner | None:
+        verdict = self._sent[0].verdict if self._sent else None
+        return verdict.planner if verdict is not None else None
+
+    def _plan_of(self, head: Sent) -> RowRewriter | None:
+        """How this row is masked. Rows without a known layout, for somebody who may not see all, end the session."""
+        verdict = head.verdict
+        if verdict is None:
+            raise PeerError("the target sent rows to a message that returns none")
+        if verdict.planner is None:
+            return None
+        if head.portal is not None:
+            if head.portal.planned and head.portal.planner is verdict.planner:
+                return head.portal.plan
+        elif head.planned:
+            return head.plan
+        raise PeerError("the target sent rows without describing them")
+
+    def _server_message(self, kind: int, buf: bytes, pos: int, stop: int) -> bytes | None:
+        """One whole message that is no row. What to send in its place; None: itself."""
+        sent = self._sent
+        if kind == 90:  # ReadyForQuery
+            return self._on_ready(buf[pos:stop])
+        if kind in b"NAS":  # these may come at any time
+            return self._on_asynchronous(kind, buf[pos + 5 : stop])
+        if not sent:
+            if kind == 69:  # ErrorResponse outside of any operation: the target ends the session
+                return self._sanitised(buf, pos, stop)
+            raise PeerError("the target answered a message that nobody sent")
+        head = sent[0]
+        if kind == 67:  # CommandComplete
+            if head.kind == E:
+                sent.popleft()
+            elif head.kind != Q:
+                raise PeerError("the target's CommandComplete comes out of turn")
+            self._ended(head, buf[pos + 5 : stop - 1].decode("utf-8", "replace"))
+            return None
+        if kind == 50:  # BindComplete
+            self._expect(head, B)
+            if head.portal is not None:
+                head.portal.confirmed = True
+                head.portal.previous = None
+            sent.popleft()
+            return None
+        if kind == 84:  # RowDescription
+            return self._on_row_description(head, buf[pos + 5 : stop])
+        if kind == 49:  # ParseComplete
+            self._expect(head, P)
+            if head.statement is None:
+                raise PeerError("the target parsed what was denied")
+            head.statement.confirmed = True
+            head.statement.previous = None
+            sent.popleft()
+            return None
+        if kind == 110:  # NoData
+            self._expect(head, D)
+            if head.portal is not None:
+                head.portal.plan, head.portal.planned = None, False
+            sent.popleft()
+            return b"" if head.hidden else None
+        if kind == 69:  # ErrorResponse
+            return self._on_error(head, buf, pos, stop)
+        if kind == 51:  # CloseComplete
+            self._expect(head, C)
+            sent.popleft()
+            if head.statement is not None:
+                drop(self._statements, head.statement)
+            if head.portal is not None:
+                drop(self._portals, head.portal)
+            return None
+        if kind == 116:  # ParameterDescription
+            self._expect(head, D)
+            return None
+        if kind == 73:  # EmptyQueryResponse
+            if head.kind == E:
+                sent.popleft()
+            self._ended(head, "")
+            return None
+        if kind == 115:  # PortalSuspended
+            self._expect(head, E)
+            sent.popleft()
+            self._ended(head, "suspended")
+            return None
+        if kind == 71:  # CopyInResponse
+            self._on_copy_in(head)
+            return None
+        if kind == 72 or kind == 99:  # CopyOutResponse, CopyDone
+            return None
+        if kind == 86:  # FunctionCallResponse
+            self._expect(head, F)
+            self._ended(head, "FUNCTION")
+            return None
+        raise PeerError(f"the target sent an unexpected message of type {kind}")
+
+    def _expect(self, head: Sent, kind: int) -> None:
+        if head.kind != kind:
+            raise PeerError("the target's answer comes out of turn")
+
+    def _on_ready(self, whole: bytes) -> bytes | None:
+        sent = self._sent
+        if not sent or sent[0].kind not in (S, Q, F) or len(whole) != 6:
+            raise PeerError("the target's ReadyForQuery comes out of turn")
+        if sent[0].kind != S and sent[0].verdict is not None and sent[0].verdict.tainted:
+            self._tainted = True
+        segment = sent.popleft().segment
+        self._copy_in = False
+        self.status = whole[5]
+        if self.status == 73:  # I: portals ended with the transaction
+            self._tainted = False
+            if self._portals:
+                self._portals = {name: portal for name, portal in self._portals.items() if portal.segment > segment}
+        return None
+
+    def _on_row_description(self, head: Sent, body: bytes) -> bytes | None:
+        verdict = head.verdict
+        planner = verdict.planner if verdict is not None else None
+        if head.kind == D:
+            portal = head.portal
+            if portal is not None and verdict is not None and planner is not None:
+                fields = parse_row_description(body)
+                portal.plan = self._planned(planner, fields, verdict)
+                portal.planned = portal.planner is planner
+            self._sent.popleft()
+            return b"" if head.hidden else None
+        if head.kind != Q:
+            raise PeerError("the target's RowDescription comes out of turn")
+        if planner is not None or self.observe_columns:
+            fields = parse_row_description(body)
+            head.columns = tuple(field.name.decode("utf-8", "replace") for field in fields)
+            if planner is not None:
+                assert verdict is not None
+                head.plan = self._planned(planner, fields, verdict)
+                head.planned = True
+        return None
+
+    def _planned(
+        self, planner: RowPlanner, fields: tuple[Field, ...], verdict: Verdict
+    ) -> RowRewriter | None:
+        plan = planner.plan(fields, verdict.operation, final=self._final)
+        self._final = False
+        return plan
+
+    def _ended(self, head: Sent, status: str, *, failed: bool = False) -> None:
+        verdict = head.verdict
+        if verdict is None:
+            return
+        if verdict.tainted:
+            self._tainted = True
+        self.results.append(Result(verdict.number, status, head.rows, head.size, head.columns, failed))
+        head.rows = head.size = 0
+        head.columns = ()
+        head.plan, head.planned = None, False
+
+    def _on_copy_in(self, head: Sent) -> None:
+        if head.kind not in (Q, E):
+            raise PeerError("the target's CopyInResponse comes out of turn")
+        sent = self._sent
+        self._copy_in = True
+        # The target ignores each Sync that was sent before the data, and takes the first other message for an
+        # error of the COPY (copyfromparse.c, CopyGetData): neither is answered.
+        while len(sent) > 1 and sent[1].kind == S:
+            del sent[1]
+        if len(sent) > 1:
+            raise PeerError("unexpected message type during COPY from stdin")
+
+    # --- errors and notices -----------------------------------------------------------------------------------
+
+    def _on_error(self, head: Sent, buf: bytes, pos: int, stop: int) -> bytes | None:
+        verdict = head.verdict
+        fields = parse_fields(buf[pos + 5 : stop])
+        replaced: bytes | None = None
+        if verdict is not None and verdict.denial is not None and _carries(fields, verdict.marker):
+            denial = verdict.denial
+            replaced = errors.denied(denial.message, denial.detail, denial.hint)
+            state = "42501"
+        else:
+            state = next((value.decode("ascii", "replace") for code, value in fields if code == "C"), "")
+            replaced = self._sanitised(buf, pos, stop)
+        self._ended(head, state, failed=True)
+        self._copy_in = False
+        sent = self._sent
+        if head.kind != Q and head.kind != F and head.kind != S:
+            while sent and sent[0].kind != S:
+                self._take_back(sent.popleft())
+            if not sent:
+                self._skipping = True
+        return replaced
+
+    def _take_back(self, entry: Sent) -> None:
+        """The target refused or skipped this message: what it would have named does not exist."""
+        if entry.kind == P and entry.statement is not None:
+            drop(self._statements, entry.statement)
+        elif entry.kind == B and entry.portal is not None:
+            drop(self._portals, entry.portal)
+
+    def _is_tainted(self) -> bool:
+        if self._tainted:
+            return True
+        verdict = self._sent[0].verdict if self._sent else None
+        return verdict is not None and verdict.tainted
+
+    def _sanitised(self, buf: bytes, pos: int, stop: int) -> bytes | None:
+        if not self._is_tainted():
+            return None
+        kind = buf[pos : pos + 1]
+        return fields_message(kind, withhold(parse_fields(buf[pos + 5 : stop])))
+
+    def _on_asynchronous(self, kind: int, body: bytes) -> bytes | None:
+        if kind == 78:  # NoticeResponse
+            if not self._is_tainted():
+                return None
+            return fields_message(b"N", withhold(parse_fields(body)))
+        if kind == 83:  # ParameterStatus
+            name, value = parse_parameter_status(body)
+            self.parameter(name, value)
+            if name == b"application_name" and self.hides and value != self.application_name:
+                return message(b"S", cstring(name) + cstring(b"****"))
+            return None
+        if not self.hides:
+            return None
+        # NotificationResponse: its payload is somebody's text, perhaps a trigger's with a whole row in it.
+        if len(body) < 4:
+            raise PeerError("invalid NotificationResponse")
+        channel, _ = read_cstring(body, 4)
+        return message(b"A", body[:4] + cstring(channel) + cstring(b"****"))
+
+
+def _whole(buffer: bytearray) -> int:
+    """Bytes until the first message of ``buffer`` is whole."""
+    length: int = INT32.unpack_from(buffer, 1)[0]
+    return length + 1
+
+
+def _quoted(name: bytes) -> bytes:
+    return b'"' + name.replace(b'"', b'""') + b'"'
+
+
+def _carries(fields: Fields, marker: bytes) -> bool:
+    return any(code == "M" and marker in value for code, value in fields)

@@ -1,0 +1,295 @@
+"""Drives the relay of one session between its two connections.
+
+The relay says what must be asked and what may be sent; this asks the corridor, commits what it recorded, and only
+then forwards. Every exception here ends the session: nothing that failed half-way is let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from gateway.audit.events import CancelRequested
+from gateway.errors import GatewayError, PeerError, SessionEnded
+from gateway.model import Verdict
+from gateway.net import StreamTransport
+from gateway.protocols.postgres import errors
+from gateway.protocols.postgres.reading import Reading
+from gateway.protocols.postgres.relay import Relay
+from gateway.protocols.postgres.state import Ask
+from gateway.protocols.postgres.upstream import Dialler, Upstream
+from gateway.recording import Recorded
+from gateway.session import Corridor
+
+log = structlog.get_logger()
+
+CANCEL_TIMEOUT = 10.0
+"""Seconds for a cancel request at the target."""
+
+
+class _Producer(Protocol):
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+
+
+class Valve:
+    """Reading from one side, stopped while anybody has a reason."""
+
+    def __init__(self, transport: _Producer) -> None:
+        self._transport = transport
+        self._reasons: set[str] = set()
+
+    def shut(self, reason: str) -> None:
+        if not self._reasons:
+            self._transport.pauseProducing()
+        self._reasons.add(reason)
+
+    def open(self, reason: str) -> None:
+        if reason in self._reasons:
+            self._reasons.discard(reason)
+            if not self._reasons:
+                self._transport.resumeProducing()
+
+
+@implementer(IPushProducer)
+class _Backpressure:
+    """What a transport calls, as its registered producer, when the other side must be slower (IPushProducer)."""
+
+    def __init__(self, source: Valve) -> None:
+        self._source = source
+
+    def pauseProducing(self) -> None:
+        self._source.shut("slow reader")
+
+    def resumeProducing(self) -> None:
+        self._source.open("slow reader")
+
+    def stopProducing(self) -> None:
+        """The consumer is gone; its own connectionLost says so, too."""
+
+
+class Traffic:
+    """One session after login, until either side leaves."""
+
+    def __init__(
+        self,
+        dialler: Dialler,
+        client: StreamTransport,
+        upstream: Upstream,
+        corridor: Corridor,
+        reading: Reading,
+        *,
+        application_name: bytes,
+        results: bool,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._dialler = dialler
+        self._client = client
+        self._upstream = upstream
+        self._server = upstream.stream.transport
+        self._corridor = corridor
+        self._reading = reading
+        self._results = results
+        self._on_end = on_end
+        self._relay = Relay(application_name=application_name)
+        self._relay.hides = corridor.planner is not None
+        for name, value in upstream.parameters:
+            self._relay.parameter(name, value)
+        self._answering = False
+        self._reloading = False
+        self._syncing = False
+        self._over = False
+        self._cancelling = False
+        self._seconds = dialler.reactor.seconds
+        self._from_client = Valve(client)
+        self._from_server = Valve(self._server)
+        client.registerProducer(_Backpressure(self._from_server), True)
+        self._server.registerProducer(_Backpressure(self._from_client), True)
+        upstream.stream.receiver = self
+
+    # --- bytes ------------------------------------------------------------------------------------------------
+
+    def client_received(self, data: bytes) -> None:
+        try:
+            self._relay.receive_client(data)
+            self._turn()
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self.end(error)
+
+    def upstream_received(self, data: bytes) -> None:
+        try:
+            self._relay.receive_server(data)
+            self._turn()
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self.end(error)
+
+    def client_lost(self, reason: Failure) -> None:
+        """The client is gone. What it had sent is on its way; the target ends its session as for any client."""
+        if self._over:
+            return
+        self._finish("the client left" if self._relay.terminated else "the client's connection broke")
+        self._server.loseConnection()
+
+    def upstream_lost(self, reason: Failure) -> None:
+        if self._over:
+            return
+        self._finish("the target closed the connection")
+        self._client.loseConnection()
+
+    # --- the turn ---------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        relay = self._relay
+        while (ask := relay.ask) is not None and not self._answering:
+            verdict = self._answer(ask)
+            if verdict is None:
+                break
+            relay.decided(verdict)
+        if relay.stale and not self._reloading:
+            self._reload()
+        if relay.results:
+            self._ended()
+        if relay.to_client:
+            self._to_client()
+        if relay.to_server and not self._syncing:
+            self._to_server()
+        if self._reading.changes_catalogue and relay.idle:
+            self._reading.settled()
+        if relay.holding or self._syncing:
+            self._from_client.shut("holding")
+        else:
+            self._from_client.open("holding")
+
+    def _to_client(self) -> None:
+        out = self._relay.to_client
+        self._relay.to_client = []
+        self._client.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def _to_server(self) -> None:
+        recorded = self._corridor.commit()
+        if isinstance(recorded, Deferred):
+            self._syncing = True
+            recorded.addCallbacks(self._synced, self._failed)
+            return
+        self._forward(recorded)
+
+    def _forward(self, recorded: Recorded) -> None:
+        """Everything decided goes to the target. ``recorded`` proves that all of it is in the recording."""
+        out = self._relay.to_server
+        self._relay.to_server = []
+        self._server.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def _synced(self, recorded: Recorded) -> None:
+        self._syncing = False
+        if not self._over:
+            self._forward(recorded)
+            self._again()
+
+    def _ended(self) -> None:
+        results, self._relay.results = self._relay.results, []
+        for result in results:
+            self._corridor.result(result.number, result.status, result.rows, result.size, result.columns)
+        self._corridor.live.last_active = self._seconds()
+
+    # --- questions --------------------------------------------------------------------------------------------
+
+    def _answer(self, ask: Ask) -> Verdict | None:
+        """The corridor's verdict; None when it will come later."""
+        reading = self._reading
+        relay = self._relay
+        if relay.unsafe is not None and not reading.unrestricted:
+            raise SessionEnded(f"the gateway can't read statements of this session: {relay.unsafe}")
+        operation = reading.read(ask, relay.encoding)
+        if operation is None:
+            self._answering = True
+            ensureDeferred(reading.prepare(ask, relay.encoding)).addCallbacks(self._prepared, self._failed)
+            return None
+        verdict = self._corridor.ask(operation, ask.source, ask.parameters, ask.formats)
+        reading.asked(ask, verdict)
+        return verdict
+
+    def _prepared(self, _: None) -> None:
+        self._answering = False
+        self._again()
+
+    def _reload(self) -> None:
+        self._reloading = True
+        self._from_server.shut("catalogue")
+        ensureDeferred(self._reading.reload()).addCallbacks(self._reloaded, self._failed)
+
+    def _reloaded(self, _: None) -> None:
+        self._reloading = False
+        self._from_server.open("catalogue")
+        if self._over:
+            return
+        try:
+            self._relay.catalogue_reloaded()
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self.end(error)
+            return
+        self._again()
+
+    def _again(self) -> None:
+        if self._over:
+            return
+        try:
+            self._turn()
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self.end(error)
+
+    def _failed(self, failure: Failure) -> None:
+        self.end(failure.value or SessionEnded(failure.getErrorMessage()))
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def cancel(self, address: str) -> None:
+        """A client asked, with the right secret, to cancel what this session does. One request at a time."""
+        key = self._upstream.key
+        if self._over or self._cancelling or key is None:
+            return
+        self._cancelling = True
+        gate_audit = self._corridor.audit
+        gate_audit.append(CancelRequested(self._corridor.admitted.context, address))
+        gate_audit.flush()
+        target = self._corridor.admitted.access.target
+        done = ensureDeferred(self._dialler.cancel(target, key, CANCEL_TIMEOUT))
+        done.addErrback(lambda failure: log.warning("cancel failed", problem=failure.getErrorMessage()))
+        done.addBoth(self._cancelled)
+
+    def _cancelled(self, _: object) -> None:
+        self._cancelling = False
+
+    def end(self, error: BaseException) -> None:
+        """End the session and tell the client why. May be called more than once."""
+        if self._over:
+            return
+        session = self._corridor.admitted.session
+        if isinstance(error, GatewayError | PeerError):
+            log.info("session ended", session=session, reason=str(error))
+        else:
+            log.error("session failed", session=session, exc_info=error)
+        busy = not self._relay.idle
+        if not isinstance(error, Exception):
+            error = SessionEnded("the gateway failed and ended this session")
+        self._client.write(errors.fatal(error))
+        if busy:
+            self.cancel("gateway")
+        self._finish(str(error))
+        self._client.loseConnection()
+        self._server.abortConnection()
+
+    def _finish(self, reason: str) -> None:
+        self._over = True
+        if self._relay.results:
+            try:
+                self._ended()
+            except GatewayError:
+                log.error("a result could not be recorded", session=self._corridor.admitted.session)
+        self._corridor.close(reason)
+        self._on_end()

@@ -1,0 +1,170 @@
+"""The one way in: a proven principal and the name of a target become an admitted session.
+
+Only `Gate.admit` makes an `Admitted`, and nothing dials a target without one. Every look-up that fails is a no, and
+the caller hears the same words whether the target exists or not (policy.md, semantics 2 and 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.audit import AuditLog, SessionContext
+from gateway.audit.events import BreakGlassUsed, SessionRefused
+from gateway.errors import GatewayError, NotAdmitted, RecordingFailed
+from gateway.model import Access, Credential, Decision, Durability, Outcome, Principal, Target
+from gateway.policy import AccessPolicy, SessionLimits, Snapshot
+from gateway.policy.globs import Globs
+from gateway.recording import Recordings
+from gateway.session.live import LiveSessions
+
+_PROOF: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is in force: replaced as a whole by a reload, never changed.
+
+    digest         SHA-256 over the policy files, hex
+    break_glass    ``group:NAME`` and ``principal:NAME``
+    sessions, per_principal   most live sessions
+    """
+
+    snapshot: Snapshot
+    targets: Mapping[str, Target]
+    digest: str
+    sessions: int
+    per_principal: int
+    break_glass: tuple[str, ...] = ()
+    durability: Durability = "written"
+
+
+class Admitted:
+    """Proof that policy lets this principal connect; made by `Gate.admit` only."""
+
+    __slots__ = ("access", "context", "credential", "decision", "limits", "policy", "rules", "session")
+
+    def __init__(
+        self,
+        proof: object,
+        *,
+        session: str,
+        access: Access,
+        credential: Credential,
+        rules: Rules,
+        policy: AccessPolicy,
+        decision: Decision,
+        limits: SessionLimits,
+    ) -> None:
+        if proof is not _PROOF:
+            raise TypeError("only the gate admits")
+        self.session = session
+        self.access = access
+        self.credential = credential
+        self.rules = rules
+        self.policy = policy
+        self.decision = decision
+        self.limits = limits
+        self.context = SessionContext(session, access)
+
+
+class Gate:
+    """Decides who gets in; holds what is in force.
+
+    rules  replaced by a reload; sessions look at it before each operation
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        live: LiveSessions,
+        recordings: Recordings,
+        audit: AuditLog,
+        clock: Callable[[], float],
+    ) -> None:
+        self.rules = rules
+        self.live = live
+        self.recordings = recordings
+        self.audit = audit
+        self.clock = clock
+        self.accepting = True
+        """False while the gateway stops."""
+
+    def admit(
+        self, session: str, principal: Principal, *, protocol: str, target: str, database: str, address: str
+    ) -> Admitted:
+        """Let ``principal`` connect to ``target``, or raise NotAdmitted, TooManySessions or RecordingFailed.
+
+        ``database`` is empty where the caller named none: then it is the target's name. Either answer is in the audit
+        log before this returns.
+        """
+        try:
+            return self._admit(session, principal, protocol, target, database, address)
+        except GatewayError as error:
+            reason = error.reason if isinstance(error, NotAdmitted) else error.message
+            self.audit.append(SessionRefused(session, principal, target, database, address, reason))
+            self.audit.flush()
+            raise
+
+    def _admit(
+        self, session: str, principal: Principal, protocol: str, name: str, database: str, address: str
+    ) -> Admitted:
+        rules = self.rules
+        if not self.accepting:
+            raise _no("the gateway is stopping")
+        target = rules.targets.get(name)
+        if target is None or target.protocol != protocol:
+            raise _no("no such target")
+        credential = next((one for one in target.credentials if _fits(one, principal)), None)
+        if credential is None:
+            raise _no("no credential of the target fits the principal")
+        access = Access(principal, target, database or name, credential.user, address)
+        policy = rules.snapshot.for_access(access)
+        now = self.clock()
+        decision = policy.admits(now)
+        if decision.outcome is not Outcome.ALLOW:
+            raise _no("no rule allows anything there" if not decision.rules else f"denied by {decision.rules[0]}")
+        self.live.room_for(principal.name, sessions=rules.sessions, per_principal=rules.per_principal)
+        return Admitted(
+            _PROOF,
+            session=session,
+            access=access,
+            credential=credential,
+            rules=rules,
+            policy=policy,
+            decision=decision,
+            limits=policy.limits(now),
+        )
+
+    def breaks_glass(self, admitted: Admitted) -> bool:
+        """Whether the principal may use the recordings' reserve; each use of it is an alert."""
+        principal = admitted.access.principal
+        members = admitted.rules.break_glass
+        names = {f"principal:{principal.name}", *(f"group:{group}" for group in principal.groups)}
+        if names.isdisjoint(members):
+            return False
+        try:
+            if self.recordings.free_space() >= self.recordings.low_water:
+                return False
+        except RecordingFailed:
+            return False
+        self.audit.append(BreakGlassUsed(admitted.context, "free space is below recording.low_water"))
+        self.audit.flush()
+        return True
+
+
+def _no(reason: str) -> NotAdmitted:
+    return NotAdmitted(
+        "you may not connect to that target, or there is no such target",
+        reason=reason,
+        hint="dbname=TARGET or dbname=TARGET/DATABASE selects the target; ask an operator for access.",
+    )
+
+
+def _fits(credential: Credential, principal: Principal) -> bool:
+    """First match by who; with neither key it fits everybody."""
+    if not credential.principals and not credential.groups:
+        return True
+    return Globs.of(credential.principals).match(principal.name) or Globs.of(credential.groups).any(principal.groups)

@@ -1,0 +1,78 @@
+"""Live sessions: who is here, since when, and how to make one leave."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gateway.errors import GatewayError, SessionEnded, TooManySessions
+from gateway.model import Access
+
+
+@dataclass(slots=True, eq=False)
+class LiveSession:
+    """One session that is under way. ``end`` tells its protocol to end it with a reason; it may be called twice."""
+
+    id: str
+    access: Access
+    protocol: str
+    started: float
+    end: Callable[[GatewayError], None]
+    operations: int = 0
+    denied: int = 0
+    rows: int = 0
+    last_active: float = 0.0
+    expires: float | None = None
+
+
+class LiveSessions:
+    """All sessions of this process, by id.
+
+    Counts are kept where sessions come and go, so that a limit can't be overrun between a look and an entry.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, LiveSession] = {}
+        self._of_principal: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[LiveSession]:
+        return iter(tuple(self._sessions.values()))
+
+    def get(self, session_id: str) -> LiveSession | None:
+        return self._sessions.get(session_id)
+
+    def room_for(self, principal: str, *, sessions: int, per_principal: int) -> None:
+        """Raises TooManySessions when one more would be over a limit."""
+        if len(self._sessions) >= sessions:
+            raise TooManySessions(
+                "the gateway has no room for another session",
+                hint=f"Its limit is {sessions} sessions (limits.sessions); try again later.",
+            )
+        if self._of_principal[principal] >= per_principal:
+            raise TooManySessions(
+                f"{principal} has {per_principal} sessions already",
+                hint="Close one of them; the limit is limits.per_principal.",
+            )
+
+    def enter(self, session: LiveSession) -> None:
+        self._sessions[session.id] = session
+        self._of_principal[session.access.principal.name] += 1
+
+    def leave(self, session: LiveSession) -> None:
+        if self._sessions.pop(session.id, None) is None:
+            return
+        name = session.access.principal.name
+        self._of_principal[name] -= 1
+        if not self._of_principal[name]:
+            del self._of_principal[name]
+
+    def end_all(self, reason: SessionEnded) -> int:
+        """End every session; how many there were."""
+        sessions = tuple(self._sessions.values())
+        for session in sessions:
+            session.end(reason)
+        return len(sessions)

@@ -1,0 +1,254 @@
+"""The one corridor: decide, record, forward, mask, record.
+
+A protocol asks `Corridor.ask` about each operation and gets a `Verdict`; before it forwards anything it calls
+`Corridor.commit` and needs the `Recorded` that this gives. Whatever fails in between raises, and then nothing is
+forwarded: a denial that can't be recorded is no less a reason to end the session than an allowed operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from gateway.audit import AuditLog
+from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened
+from gateway.audit.events import RecordingFailed as RecordingFailedEvent
+from gateway.errors import GatewayError, RecordingFailed, SessionEnded
+from gateway.masking import guard
+from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Verdict
+from gateway.recording import Recorded, Recorder, SessionHeader
+from gateway.recording.events import Source
+from gateway.session.admit import Admitted, Gate, Rules
+from gateway.session.live import LiveSession
+from gateway.verbs import SETS
+
+MAX_REMEMBERED: Final = 4096
+"""Decisions kept of one session: statements of an application, not of a bulk load."""
+
+_SYNCED_VERBS: Final = SETS["ddl"] | SETS["dcl"]
+"""recording.md: DDL is always on the disk before it is forwarded."""
+
+NOTHING_HIDDEN: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    operation: Operation
+    decision: Decision
+    refusal: str | None
+    tainted: bool
+    synced: bool
+
+
+class Corridor:
+    """One admitted session's way through the house; made by `open_corridor`.
+
+    hidden   labels on this target that this principal may not see in the clear
+    planner  masks results; None exactly when nothing is hidden
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        admitted: Admitted,
+        recorder: Recorder,
+        live: LiveSession,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.admitted = admitted
+        self.live = live
+        self.hidden = NOTHING_HIDDEN
+        self.planner: RowPlanner | None = None
+        self.policy = admitted.policy
+        self._gate = gate
+        self._rules = admitted.rules
+        self._recorder = recorder
+        self._random = random
+        self._decided: dict[int, _Remembered] = {}
+        self._number = 0
+        self._synced = False
+        self._uncommitted = False
+        self._recorded: Recorded | None = None
+        self._closed = False
+
+    @property
+    def audit(self) -> AuditLog:
+        return self._gate.audit
+
+    @property
+    def rules(self) -> Rules:
+        """What this session was last decided by; see `refresh`."""
+        return self._rules
+
+    def refresh(self) -> bool:
+        """Take up the newest rules; True when they changed. Raises SessionEnded when the right to be here is gone."""
+        rules = self._gate.rules
+        if rules is self._rules:
+            return False
+        access = self.admitted.access
+        target = rules.targets.get(access.target.name)
+        policy = rules.snapshot.for_access(access)
+        now = self._gate.clock()
+        if target is None or policy.admits(now).outcome is not Outcome.ALLOW:
+            raise SessionEnded("your right to this target has ended", hint="Ask an operator for access.")
+        self._rules, self.policy = rules, policy
+        self._decided.clear()
+        return True
+
+    def see(self, hidden: frozenset[str], planner: RowPlanner | None) -> None:
+        """What is hidden from now on. What was decided is decided again: masks refuse other operations now."""
+        self.hidden = hidden
+        self.planner = planner
+        self._decided.clear()
+
+    def ask(
+        self,
+        operation: Operation,
+        source: Source,
+        parameters: Sequence[bytes | None] | None = None,
+        formats: Sequence[int] = (),
+    ) -> Verdict:
+        """Decide and record one operation. Raises RecordingFailed or SessionEnded: end the session."""
+        remembered = self._decided.get(id(operation))
+        if remembered is None or remembered.operation is not operation:
+            remembered = self._decide(operation)
+        number = self._number = self._number + 1
+        live = self.live
+        live.operations = number
+        decision = remembered.decision
+        self._recorder.operation(number, operation, decision, parameters=parameters, formats=formats, source=source)
+        self._gate.audit.append(
+            OperationDecided(self.admitted.context, number, operation, decision, source, remembered.refusal)
+        )
+        self._uncommitted = True
+        if remembered.synced:
+            self._synced = True
+        if decision.outcome is Outcome.ALLOW and remembered.refusal is None:
+            return Verdict(operation, number, self.planner, remembered.tainted)
+        live.denied += 1
+        return Verdict(
+            operation,
+            number,
+            self.planner,
+            remembered.tainted,
+            self._denial(remembered, number),
+            b"OSTIARY_DENIED_%d_%s" % (number, self._random(8).hex().encode()),
+        )
+
+    def _decide(self, operation: Operation) -> _Remembered:
+        decision = self.policy.decide(operation, self._gate.clock())
+        refusal = guard(operation, self.hidden) if decision.outcome is Outcome.ALLOW and self.hidden else None
+        synced = (
+            decision.durability == "synced"
+            or self._rules.durability == "synced"
+            or not operation.verbs.isdisjoint(_SYNCED_VERBS)
+        )
+        tainted = bool(self.hidden) and (operation.opaque is not None or not self.hidden.isdisjoint(operation.labels))
+        remembered = _Remembered(operation, decision, refusal, tainted, synced)
+        if decision.lasting:
+            if len(self._decided) >= MAX_REMEMBERED:
+                self._decided.clear()
+            self._decided[id(operation)] = remembered
+        return remembered
+
+    def _denial(self, remembered: _Remembered, number: int) -> Denial:
+        decision = remembered.decision
+        request = f"Request {self.admitted.session}/{number}."
+        if remembered.refusal is not None:
+            return Denial(f"permission denied: {remembered.refusal}", f"Masks apply to this session. {request}")
+        if decision.rules:
+            rules = ", ".join(f'"{rule}"' for rule in decision.rules)
+            return Denial(f"permission denied by policy: {rules}", request, decision.message)
+        operation = remembered.operation
+        if operation.opaque is not None:
+            why = f"it is not fully understood ({operation.opaque})"
+        elif operation.untrusted_functions:
+            why = f"functions not known to be harmless: {', '.join(sorted(operation.untrusted_functions))}"
+        else:
+            why = f"no rule allows {', '.join(sorted(operation.verbs)) or 'this'} there"
+        return Denial(f"permission denied by policy: {why}", request, "`ostiary explain` shows each rule and why.")
+
+    def commit(self) -> Recorded | Deferred[Recorded]:
+        """Hand all that was asked to the kernel; where it has to be on the disk, a Deferred of the same.
+
+        Raises RecordingFailed, or the Deferred fails with it: nothing may be forwarded, end the session.
+        """
+        if self._recorded is not None and not self._uncommitted:
+            return self._recorded
+        self._gate.audit.flush()
+        self._uncommitted = False
+        if self._synced:
+            self._synced = False
+            self._recorded = None
+            return self._recorder.commit_synced()
+        self._recorded = self._recorder.commit()
+        return self._recorded
+
+    def result(self, number: int, status: str, rows: int, size: int, columns: tuple[str, ...]) -> None:
+        """How an operation ended. Raises RecordingFailed."""
+        self.live.rows += rows
+        self._recorder.result(number, status=status, columns=columns or None, rows=rows, size=size)
+
+    def rows(self, number: int, data: bytes) -> None:
+        """Rows as the client gets them. Raises RecordingFailed."""
+        self._recorder.rows(number, data)
+
+    def close(self, reason: str) -> None:
+        """End the recording and say so in the audit log; once. Never raises: the session is over in any case."""
+        if self._closed:
+            return
+        self._closed = True
+        self._gate.live.leave(self.live)
+        context = self.admitted.context
+        audit = self._gate.audit
+        try:
+            head = self._recorder.close(reason)
+            audit.append(SessionClosed(context, reason, self._number, self.live.rows, head.length, head.head))
+            audit.flush()
+        except RecordingFailed as error:
+            self._failed(error)
+
+    def _failed(self, error: RecordingFailed) -> None:
+        """The evidence ends here: say so where it is still possible. A failed audit log bars new sessions itself."""
+        if self._gate.audit.failed is None:
+            try:
+                self._gate.audit.append(RecordingFailedEvent(self.admitted.session, error.message))
+                self._gate.audit.flush()
+            except RecordingFailed:
+                return
+
+
+def open_corridor(
+    gate: Gate, admitted: Admitted, end: Callable[[GatewayError], None], random: Callable[[int], bytes]
+) -> Corridor:
+    """Begin the recording and enter the session among the live ones. Raises RecordingFailed: refuse the session.
+
+    ``end`` is called, at most a few times, when the session has to end from outside.
+    """
+    break_glass = gate.breaks_glass(admitted)
+    now = gate.clock()
+    header = SessionHeader(admitted.session, admitted.access, now, admitted.rules.digest)
+    recorder = gate.recordings.begin(header, on_failure=end, break_glass=break_glass)
+    live = LiveSession(admitted.session, admitted.access, admitted.access.target.protocol, now, end)
+    corridor = Corridor(gate, admitted, recorder, live, random)
+    live.last_active = now
+    expires = _earliest(
+        admitted.access.principal.expires_at if admitted.limits.ends_with_identity else None,
+        now + admitted.limits.max if admitted.limits.max is not None else None,
+    )
+    try:
+        gate.audit.append(SessionOpened(admitted.context, admitted.decision.rules, header.session, expires))
+        gate.audit.flush()
+    except RecordingFailed:
+        recorder.close("the audit log failed")
+        raise
+    gate.live.enter(live)
+    live.expires = expires
+    return corridor
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
