@@ -1,0 +1,55 @@
+"""Servers that many tests share: started when the first test asks, gone when the last one is done."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from support import guarded
+from support.pki import Issued, Pki
+from support.postgres import Postgres
+from support.process import scratch_directory
+
+
+def pytest_configure() -> None:
+    """A run that is ended from outside (a time limit) takes its servers and their directories with it, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    """The CA that this test session trusts."""
+    return Pki(scratch_directory("pki"))
+
+
+@pytest.fixture(scope="session")
+def stranger_pki() -> Pki:
+    """A CA that nobody trusts."""
+    return Pki(scratch_directory("stranger"), "Somebody else's CA")
+
+
+@pytest.fixture(scope="session")
+def alice(pki: Pki) -> Issued:
+    """An analyst."""
+    return pki.client("alice", groups=["analysts"])
+
+
+@pytest.fixture(scope="session")
+def bob(pki: Pki) -> Issued:
+    """An engineer."""
+    return pki.client("bob", groups=["engineers"])
+
+
+@pytest.fixture(scope="session")
+def olivia(pki: Pki) -> Issued:
+    """An owner."""
+    return pki.client("olivia", groups=["owners"])
+
+
+@pytest.fixture(scope="session")
+def target_server(pki: Pki) -> Iterator[Postgres]:
+    """A running PostgreSQL with TLS and the data of `support.guarded`. Shared: leave it as you found it."""
+    with Postgres(tls=pki.server(file="target")) as server:
+        guarded.fill(server)
+        yield server

@@ -1,0 +1,61 @@
+"""PostgreSQL's own client, unchanged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PsqlResult:
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The unaligned output, a list of cells for each line."""
+        return [line.split("|") for line in self.stdout.splitlines()]
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Ours without what libpq would take from it or from the home directory."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment |= {"PGPASSFILE": "/nonexistent", "PGCONNECT_TIMEOUT": "20", "LC_ALL": "C.UTF-8"}
+    environment |= {"PGSYSCONFDIR": "/nonexistent", "HOME": "/nonexistent"}
+    return environment | dict(extra or {})
+
+
+def conninfo(**parameters: object) -> str:
+    """A libpq connection string; parameters that are None are left out."""
+    quoted = {
+        name: str(value).replace("\\", "\\\\").replace("'", "\\'")
+        for name, value in parameters.items()
+        if value is not None
+    }
+    return " ".join(f"{name}='{value}'" for name, value in quoted.items())
+
+
+def psql(
+    connection: str,
+    script: str,
+    *,
+    arguments: Sequence[str] = ("-A", "-t"),
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 60.0,
+) -> PsqlResult:
+    """Feeds ``script`` to one psql session, as a person would type it: an error does not end the session.
+
+    arguments  unaligned rows without headings by default
+    """
+    done = subprocess.run(
+        ["psql", "-X", "--no-password", *arguments, connection],
+        input=script,
+        capture_output=True,
+        text=True,
+        env=clean_environment(environment),
+        timeout=seconds,
+    )
+    return PsqlResult(done.returncode, done.stdout, done.stderr)
