@@ -26,12 +26,12 @@ from twisted.python.threadpool import ThreadPool
 from gateway import __version__
 from gateway.audit import AuditLog
 from gateway.audit.events import ConfigurationLoaded, ConfigurationRefused, GatewayStarted, GatewayStopping
-from gateway.audit.sinks import syslog_sink
+from gateway.audit.sinks import SyslogTls, syslog_sink
 from gateway.config import Config, load, restart_needed, warnings
 from gateway.control.api import control_site
 from gateway.control.counted import CountedSessions
 from gateway.control.sites import metrics_site
-from gateway.errors import ConfigError, GatewayError, RecordingFailed, SessionEnded
+from gateway.errors import GatewayError, RecordingFailed, SessionEnded
 from gateway.identity import Identity, PasswordThreads
 from gateway.model import Address
 from gateway.net import (
@@ -142,16 +142,19 @@ class Gateway:
             pending=config.limits.pending,
             results=config.recording.results,
         )
-        self.sinks = [
-            syslog_sink(sink, self.audit, reactor=reactor, now=self.clock) for sink in config.audit.sinks
-        ]
+        self.sinks = self._make_sinks(config)
         self._ports: list[IListeningPort] = []
         self._operator_ports: list[IListeningPort] = []
         self.certificate_ends = tls.not_after
         self._sync = LoopingCall(self._sync_audit)
         self._sync.clock = reactor
         self.reloads = self.refused_reloads = 0
-        self.stopping = self.listening = False
+        self.stopping = False
+        self.opened: tuple[str, ...] = ()
+        """What listens, once all of it does."""
+
+    def _make_sinks(self, config: Config) -> list[SyslogTls]:
+        return [syslog_sink(sink, self.audit, reactor=self.reactor, now=self.clock) for sink in config.audit.sinks]
 
     # --- start ------------------------------------------------------------------------------------------------
 
@@ -177,11 +180,11 @@ class Gateway:
         except BaseException:
             await self.stop("could not start")
             raise
-        self.listening = True
+        self.opened = tuple(opened)
         for sink in self.sinks:
             sink.start()
         self._sync.start(SYNC_EVERY, now=False)
-        self.audit.append(GatewayStarted(__version__, tuple(opened), tuple(self.warnings)))
+        self.audit.append(GatewayStarted(__version__, self.opened, tuple(self.warnings)))
         self._say_loaded("start")
         self.audit.flush()
         for warning in self.warnings:
@@ -222,6 +225,13 @@ class Gateway:
         kept = restart_needed(self.config, config)
         for key in kept:
             log.warning("needs a restart", key=key)
+        if config.audit.sinks != self.config.audit.sinks:
+            # Stopping keeps each cursor, before the new sinks look for theirs.
+            for sink in self.sinks:
+                ensureDeferred(sink.stop())
+            self.sinks = self._make_sinks(config)
+            for sink in self.sinks:
+                sink.start()
         self.config = config
         self.gate.rules = rules
         self.service.identity = identity
@@ -245,9 +255,7 @@ class Gateway:
     def _say_loaded(self, by: str) -> None:
         rules = self.gate.rules
         files = tuple(str(path) for path in self.config.policy_files)
-        self.audit.append(
-            ConfigurationLoaded(by, rules.snapshot.number, len(self.config.targets), files, rules.digest)
-        )
+        self.audit.append(ConfigurationLoaded(by, rules.snapshot.number, len(self.config.targets), files, rules.digest))
 
     # --- stop -------------------------------------------------------------------------------------------------
 
@@ -304,19 +312,13 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(path: Path, reactor: Any) -> int:
-    """`ostiary serve`: run until SIGTERM or SIGINT; the exit code. Errors at start are for the caller to print."""
+def run(path: Path, reactor: Any) -> None:
+    """`ostiary serve`: run until SIGTERM or SIGINT. Raises what kept it from starting, for the caller to tell."""
     gateway = Gateway(path, reactor)
-    code = 0
+    failures: list[Failure] = []
 
-    def failed(failure: Any) -> None:
-        nonlocal code
-        code = 1
-        error = failure.value
-        if isinstance(error, GatewayError):
-            log.critical("not started", problem=error.message, mend=error.hint)
-        else:
-            log.critical("not started", exc_info=error)
+    def failed(failure: Failure) -> None:
+        failures.append(failure)
         reactor.stop()
 
     def stop(signum: int, _frame: object) -> None:
@@ -327,7 +329,7 @@ def run(path: Path, reactor: Any) -> int:
         def now() -> None:
             try:
                 gateway.reload()
-            except (ConfigError, GatewayError):
+            except GatewayError:
                 return  # logged and audited; what was in force stays
 
         reactor.callFromThread(now)
@@ -340,4 +342,5 @@ def run(path: Path, reactor: Any) -> int:
 
     reactor.callWhenRunning(begin)
     reactor.run(installSignalHandlers=False)
-    return code
+    for failure in failures:
+        failure.raiseException()

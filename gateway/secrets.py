@@ -54,9 +54,7 @@ class SecretReference:
         """Raises ValueError, with the mend, when ``text`` is no reference."""
         scheme, colon, name = text.partition(":")
         if not colon or not name or scheme not in ("credential", "file", "env"):
-            raise ValueError(
-                "is not a secret reference; write credential:NAME, file:/absolute/path or env:NAME"
-            )
+            raise ValueError("is not a secret reference; write credential:NAME, file:/absolute/path or env:NAME")
         if scheme == "file" and not name.startswith("/"):
             raise ValueError("names a relative path; write file: and an absolute path")
         if scheme == "credential" and "/" in name:

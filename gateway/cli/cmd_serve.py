@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="auto: console on a terminal, journal where systemd reads it, else JSON lines.",
 )
-@click.pass_context
-def serve(context: click.Context, config_path: Path, log_format: Format) -> None:
+def serve(config_path: Path, log_format: Format) -> None:
     """Run the gateway in the foreground until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     # The reactor has to be installed before anything imports twisted.internet.reactor.
     from gateway.net import install_reactor
@@ -36,6 +35,6 @@ def serve(context: click.Context, config_path: Path, log_format: Format) -> None
 
     configure_logs(log_format)
     try:
-        context.exit(run(config_path, reactor))
+        run(config_path, reactor)
     except GatewayError as error:
         raise Failed(error, doing="ostiary can't start:") from error

@@ -13,33 +13,37 @@ from types import MappingProxyType
 from gateway.model import Operation
 from gateway.verbs import SETS
 
-NEVER: Mapping[str, str] = MappingProxyType({
-    "unknown": "the gateway does not know this kind of statement; ask the gateway's operator",
-    "do": "a DO block can carry masked values anywhere; send its statements one by one",
-    "call": "a procedure can carry masked values anywhere; send its statements one by one",
-    "function_call": "the protocol's function call is not masked; call the function in a SELECT",
-    "copy_file": "COPY to or from a file of the server is not masked; select the columns instead",
-    "copy_program": "COPY to or from a program is not masked; select the columns instead",
-    "large_object": "large objects are not masked; keep the value in a bytea column",
-    "replication": "the replication protocol is not masked; connect to the database without it",
-    "load": "a library can carry masked values anywhere; ask the target's DBA to load it",
-    "alter_system": "the server's settings can undo masking; ask the target's DBA to change them",
-    "set_role": "masks belong to the role of the login; connect as the role that you need",
-    "set_unsafe": "this setting can undo masking; leave it as it is",
-    "create": "what is created can carry masked values; ask somebody who may see them, or the target's DBA",
-    "alter": "what is altered can carry masked values; ask somebody who may see them, or the target's DBA",
-    "import": "foreign tables are not masked; ask the target's DBA to import them",
-})
+NEVER: Mapping[str, str] = MappingProxyType(
+    {
+        "unknown": "the gateway does not know this kind of statement; ask the gateway's operator",
+        "do": "a DO block can carry masked values anywhere; send its statements one by one",
+        "call": "a procedure can carry masked values anywhere; send its statements one by one",
+        "function_call": "the protocol's function call is not masked; call the function in a SELECT",
+        "copy_file": "COPY to or from a file of the server is not masked; select the columns instead",
+        "copy_program": "COPY to or from a program is not masked; select the columns instead",
+        "large_object": "large objects are not masked; keep the value in a bytea column",
+        "replication": "the replication protocol is not masked; connect to the database without it",
+        "load": "a library can carry masked values anywhere; ask the target's DBA to load it",
+        "alter_system": "the server's settings can undo masking; ask the target's DBA to change them",
+        "set_role": "masks belong to the role of the login; connect as the role that you need",
+        "set_unsafe": "this setting can undo masking; leave it as it is",
+        "create": "what is created can carry masked values; ask somebody who may see them, or the target's DBA",
+        "alter": "what is altered can carry masked values; ask somebody who may see them, or the target's DBA",
+        "import": "foreign tables are not masked; ask the target's DBA to import them",
+    }
+)
 """Verb -> why, and the mend. ``create`` and ``alter`` as a whole: functions, triggers, rules, views, defaults, casts
 and operators run later, in statements that don't name them."""
 
-_ON_LABELLED: Mapping[str, str] = MappingProxyType({
-    "copy_to": "COPY of a relation with masked columns is not masked; use SELECT (psql: \\g FILE instead of \\copy)",
-    **{
-        verb: f"{verb} on a relation with masked columns; ask somebody who may see them, or the target's DBA"
-        for verb in sorted(SETS["ddl"] - {"create", "alter", "import"})
-    },
-})
+_ON_LABELLED: Mapping[str, str] = MappingProxyType(
+    {
+        "copy_to": "COPY of a relation with masked columns is not masked; use SELECT (psql: \\g FILE instead of \\copy)",
+        **{
+            verb: f"{verb} on a relation with masked columns; ask somebody who may see them, or the target's DBA"
+            for verb in sorted(SETS["ddl"] - {"create", "alter", "import"})
+        },
+    }
+)
 
 
 def guard(operation: Operation, hidden: frozenset[str]) -> str | None:

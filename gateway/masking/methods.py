@@ -92,6 +92,4 @@ def cell_for(method: Method, type_oid: int, typmod: int) -> Cell:
     constant = stars(type_oid, typmod)
     if method.name == "redact":
         return framed(constant)
-    return bind(
-        keep_ends, keep_first=max(method.keep_first, 0), keep_last=max(method.keep_last, 0), instead=constant
-    )
+    return bind(keep_ends, keep_first=max(method.keep_first, 0), keep_last=max(method.keep_last, 0), instead=constant)

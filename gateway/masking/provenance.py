@@ -3,7 +3,7 @@ from, everything that they could be where it doesn't."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.masking.fields import Field
@@ -23,17 +23,16 @@ class LabelledColumns(Protocol):
         """(relation's OID, attnum) -> labels, closed over inheritance, partitions, views; no entry: no labels."""
 
     @property
-    def relations(self) -> Collection[int]:
-        """OIDs of all relations that the catalogue has read."""
-
-    @property
     def labels(self) -> frozenset[str]:
         """All labels that are bound to anything in this database."""
 
+    def knows(self, relation: int, number: int) -> bool:
+        """Whether the catalogue has seen this column (or, below 1, this relation)."""
+
 
 def is_known(field: Field, catalogue: LabelledColumns) -> bool:
-    """False when the field comes from a relation that is newer than the catalogue: reload it first, then ask again."""
-    return field.table_oid < FIRST_USER_OID or field.table_oid in catalogue.relations
+    """False when the field comes from a column that is newer than the catalogue: reload it first, then ask again."""
+    return field.table_oid < FIRST_USER_OID or catalogue.knows(field.table_oid, field.attnum)
 
 
 def field_labels(field: Field, catalogue: LabelledColumns, statement_labels: frozenset[str]) -> frozenset[str]:

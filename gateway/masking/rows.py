@@ -1,4 +1,4 @@
-# distutils: extra_compile_args = -O3
+# distutils: extra_compile_args = -O3 -Wno-array-bounds
 # cython: annotation_typing=False, boundscheck=False, wraparound=False
 """Rows at the speed of the wire: skip messages, rewrite cells of DataRow messages.
 

@@ -49,6 +49,9 @@ LINGER = 5.0
 """Seconds that a closed connection may take to flush and say goodbye before it is aborted. A peer that stopped reading
 would otherwise keep descriptor and memory for ever. asyncio allows 30 for TLS, and has no limit for TCP."""
 
+UNKNOWN_CA = frozenset({18, 19, 20, 21})
+"""OpenSSL's X509_V_ERR codes for a chain that does not end at a CA we have (x509_vfy.h)."""
+
 StreamAddress = IPv4Address | IPv6Address | UNIXAddress
 
 
@@ -525,6 +528,8 @@ def handshake_error(error: BaseException, *, server_side: bool, address: Address
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
         why = f"its certificate is not accepted: {error.verify_message}"
+        if error.verify_code in UNKNOWN_CA:
+            why += ", so no CA that is trusted here has signed it"
     elif isinstance(error, ssl.SSLError):
         why = (error.reason or str(error)).replace("_", " ").lower()
     else:

@@ -1,8 +1,8 @@
 """Sessions: one way in, one corridor, and the list of who is here.
 
-    admit      Principal and target -> `Admitted`, the proof that opens the door
-    pipeline   `Corridor`: decide, record, and only then forward
-    live       `LiveSessions`: list, limits, ending from outside
+admit      Principal and target -> `Admitted`, the proof that opens the door
+pipeline   `Corridor`: decide, record, and only then forward
+live       `LiveSessions`: list, limits, ending from outside
 """
 
 from gateway.session.admit import Admitted, Gate, Rules

@@ -28,6 +28,17 @@ from gateway.sql.labels import LabelledCatalogue
 from gateway.sql.resolve import NOTHING, Remembered, resolve
 
 __all__ = [
-    "MAX_INLINE", "MAX_TEXT", "NOTHING", "Analysis", "Catalogue", "LabelledCatalogue", "Name", "Relation", "Remembered",
-    "Statement", "analyse", "resolve", "unread",
+    "MAX_INLINE",
+    "MAX_TEXT",
+    "NOTHING",
+    "Analysis",
+    "Catalogue",
+    "LabelledCatalogue",
+    "Name",
+    "Relation",
+    "Remembered",
+    "Statement",
+    "analyse",
+    "resolve",
+    "unread",
 ]

@@ -220,14 +220,22 @@ def _relations(relations: Rows, columns: Rows) -> dict[int, Relation]:
         of_relation[_number(oid)][_number(number)] = (_text(name), _number(type_oid))
     return {
         _number(oid): Relation(
-            _number(oid), _text(schema), _text(name), _text(kind), of_relation.get(_number(oid), {}),
+            _number(oid),
+            _text(schema),
+            _text(name),
+            _text(kind),
+            of_relation.get(_number(oid), {}),
         )
         for oid, schema, name, kind, _row_type in relations
     }
 
 
 def _type_functions(
-    names: Mapping[int, str], types: Rows, type_functions: Rows, domain_checks: Rows, casts: Rows,
+    names: Mapping[int, str],
+    types: Rows,
+    type_functions: Rows,
+    domain_checks: Rows,
+    casts: Rows,
     relations: Mapping[int, Relation],
 ) -> tuple[Mapping[int, frozenset[str]], frozenset[str]]:
     """Type -> the functions that its values may run, closed over what it is made of; and those of any statement."""
@@ -275,7 +283,10 @@ def _not_harmless(name: Name) -> str:
 
 
 def _direct(
-    names: Mapping[int, str], definitions: Rows, dependencies: Rows, relations: Mapping[int, Relation],
+    names: Mapping[int, str],
+    definitions: Rows,
+    dependencies: Rows,
+    relations: Mapping[int, Relation],
     code: Mapping[int, frozenset[str]],
 ) -> Mapping[int, Behind]:
     """Relation -> what its own columns, view query, rules and policies bring along, one step."""
@@ -306,7 +317,10 @@ def _direct(
     touched = {*untrusted, *verbs, *rule_verbs, *opaque}
     return {
         oid: Behind(
-            frozenset({oid}), frozenset(untrusted[oid]), frozenset(verbs[oid]), frozenset(rule_verbs[oid]),
+            frozenset({oid}),
+            frozenset(untrusted[oid]),
+            frozenset(verbs[oid]),
+            frozenset(rule_verbs[oid]),
             opaque.get(oid),
         )
         for oid in touched
@@ -314,7 +328,9 @@ def _direct(
 
 
 def _closed(
-    relations: Mapping[int, Relation], direct: Mapping[int, Behind], uses: Mapping[int, set[int]],
+    relations: Mapping[int, Relation],
+    direct: Mapping[int, Behind],
+    uses: Mapping[int, set[int]],
     parents: Mapping[int, set[int]],
 ) -> Mapping[int, Behind]:
     edges: dict[int, set[int]] = defaultdict(set)

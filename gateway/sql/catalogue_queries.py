@@ -144,9 +144,18 @@ WHERE c.oid OPERATOR(pg_catalog.>=) 16384 AND c.castfunc OPERATOR(pg_catalog.<>)
 SCHEMAS: Final = "SELECT n.nspname FROM pg_catalog.pg_namespace n"
 
 QUERIES: Final = {
-    "relations": RELATIONS, "columns": COLUMNS, "inheritance": INHERITANCE, "definitions": DEFINITIONS,
-    "dependencies": DEPENDENCIES, "functions": FUNCTIONS, "operators": OPERATORS, "types": TYPES,
-    "type_functions": TYPE_FUNCTIONS, "domain_checks": DOMAIN_CHECKS, "casts": CASTS, "schemas": SCHEMAS,
+    "relations": RELATIONS,
+    "columns": COLUMNS,
+    "inheritance": INHERITANCE,
+    "definitions": DEFINITIONS,
+    "dependencies": DEPENDENCIES,
+    "functions": FUNCTIONS,
+    "operators": OPERATORS,
+    "types": TYPES,
+    "type_functions": TYPE_FUNCTIONS,
+    "domain_checks": DOMAIN_CHECKS,
+    "casts": CASTS,
+    "schemas": SCHEMAS,
 }
 """Argument of `Catalogue.from_rows` -> its query."""
 
@@ -162,8 +171,19 @@ def _fingerprint(catalogue: str) -> str:
 FINGERPRINT: Final = " UNION ALL ".join(
     _fingerprint(catalogue)
     for catalogue in (
-        "pg_class", "pg_attribute", "pg_inherits", "pg_rewrite", "pg_depend", "pg_proc", "pg_operator", "pg_type",
-        "pg_range", "pg_constraint", "pg_cast", "pg_policy", "pg_namespace",
+        "pg_class",
+        "pg_attribute",
+        "pg_inherits",
+        "pg_rewrite",
+        "pg_depend",
+        "pg_proc",
+        "pg_operator",
+        "pg_type",
+        "pg_range",
+        "pg_constraint",
+        "pg_cast",
+        "pg_policy",
+        "pg_namespace",
     )
 )
 """Changes whenever an answer to `QUERIES` may have changed. No row of it means anything by itself."""

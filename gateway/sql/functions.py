@@ -13,16 +13,50 @@ FUNCTION_VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     "nextval": ("update",),
     "setval": ("update",),
     "pg_notify": ("notify",),
-    **dict.fromkeys((
-        "lo_creat", "lo_create", "lo_open", "lo_close", "loread", "lowrite", "lo_lseek", "lo_lseek64", "lo_tell",
-        "lo_tell64", "lo_truncate", "lo_truncate64", "lo_unlink", "lo_from_bytea", "lo_get", "lo_put",
-    ), ("large_object",)),
+    **dict.fromkeys(
+        (
+            "lo_creat",
+            "lo_create",
+            "lo_open",
+            "lo_close",
+            "loread",
+            "lowrite",
+            "lo_lseek",
+            "lo_lseek64",
+            "lo_tell",
+            "lo_tell64",
+            "lo_truncate",
+            "lo_truncate64",
+            "lo_unlink",
+            "lo_from_bytea",
+            "lo_get",
+            "lo_put",
+        ),
+        ("large_object",),
+    ),
     **dict.fromkeys(("lo_import", "lo_export"), ("large_object", "copy_file")),
-    **dict.fromkeys((
-        "pg_read_file", "pg_read_file_old", "pg_read_binary_file", "pg_stat_file", "pg_ls_dir", "pg_ls_logdir",
-        "pg_ls_waldir", "pg_ls_tmpdir", "pg_ls_archive_statusdir", "pg_ls_logicalmapdir", "pg_ls_logicalsnapdir",
-        "pg_ls_replslotdir", "pg_file_write", "pg_file_read", "pg_file_unlink", "pg_file_rename", "pg_file_sync",
-    ), ("copy_file",)),
+    **dict.fromkeys(
+        (
+            "pg_read_file",
+            "pg_read_file_old",
+            "pg_read_binary_file",
+            "pg_stat_file",
+            "pg_ls_dir",
+            "pg_ls_logdir",
+            "pg_ls_waldir",
+            "pg_ls_tmpdir",
+            "pg_ls_archive_statusdir",
+            "pg_ls_logicalmapdir",
+            "pg_ls_logicalsnapdir",
+            "pg_ls_replslotdir",
+            "pg_file_write",
+            "pg_file_read",
+            "pg_file_unlink",
+            "pg_file_rename",
+            "pg_file_sync",
+        ),
+        ("copy_file",),
+    ),
 }
 """Function -> the verbs that a call of it has, whatever its schema."""
 
@@ -70,16 +104,16 @@ def _relation(text: str) -> Name | None:
     while True:
         if rest.startswith('"'):
             end = rest.find('"', 1)
-            if end < 2 or rest[end + 1:end + 2] == '"':
+            if end < 2 or rest[end + 1 : end + 2] == '"':
                 return None
             parts.append(rest[1:end])
-            rest = rest[end + 1:]
+            rest = rest[end + 1 :]
         else:
             word = rest.split(".", 1)[0]
             if not word.isascii() or not word.replace("_", "a").isalnum() or word[0].isdigit():
                 return None
             parts.append(word.lower())
-            rest = rest[len(word):]
+            rest = rest[len(word) :]
         if not rest:
             break
         if not rest.startswith("."):

@@ -198,14 +198,17 @@ HARMLESS: Final = frozenset(
 )
 """Names in pg_catalog."""
 
-HARMLESS_IN_INFORMATION_SCHEMA: Final = frozenset("""
+HARMLESS_IN_INFORMATION_SCHEMA: Final = frozenset(
+    """
     _pg_char_max_length _pg_char_octet_length _pg_datetime_precision _pg_expandarray _pg_index_position
     _pg_interval_type _pg_numeric_precision _pg_numeric_precision_radix _pg_numeric_scale _pg_truetypid
     _pg_truetypmod
-""".split())
+""".split()
+)
 """Helpers of the information schema's own views, which tools copy."""
 
-EFFECTFUL: Final = frozenset("""
+EFFECTFUL: Final = frozenset(
+    """
     binary_upgrade_create_empty_extension binary_upgrade_set_missing_value
     binary_upgrade_set_next_array_pg_type_oid binary_upgrade_set_next_heap_pg_class_oid
     binary_upgrade_set_next_heap_relfilenode binary_upgrade_set_next_index_pg_class_oid
@@ -255,21 +258,26 @@ EFFECTFUL: Final = frozenset("""
     query_to_xmlschema schema_to_xml schema_to_xml_and_xmlschema schema_to_xmlschema set_config setval
     suppress_redundant_updates_trigger table_to_xml table_to_xml_and_xmlschema table_to_xmlschema ts_rewrite
     ts_stat
-""".split())
+""".split()
+)
 """Names that are dangerous where a name need not be a function: in ``(x).name``, which calls name(x)."""
 
-REVEALING_FUNCTIONS: Final = frozenset("""
+REVEALING_FUNCTIONS: Final = frozenset(
+    """
     get_raw_page heap_page_items heap_page_item_attrs pg_cursor pg_logical_slot_get_binary_changes
     pg_logical_slot_get_changes pg_logical_slot_peek_binary_changes pg_logical_slot_peek_changes
     pg_mcv_list_items pg_prepared_statement pg_show_all_file_settings pg_stat_get_activity
     pg_stat_get_backend_activity pg_stat_statements pgstatginindex
-""".split())
+""".split()
+)
 """Functions that show values or statements of others, whatever they are asked about."""
 
-REVEALING_RELATIONS: Final = frozenset("""
+REVEALING_RELATIONS: Final = frozenset(
+    """
     pg_authid pg_cursors pg_largeobject pg_prepared_statements pg_shadow pg_stat_activity pg_stat_statements
     pg_statistic pg_statistic_ext_data pg_stats pg_stats_ext pg_stats_ext_exprs pg_subscription pg_user_mapping
     pg_user_mappings
-""".split())
+""".split()
+)
 """Relations that show column values (samples, large objects), statements of others, or credentials. By name alone,
 since extensions put theirs into any schema; the whole of pg_toast belongs to them as well."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING
@@ -35,11 +35,6 @@ class LabelledCatalogue:
     labels: frozenset[str]
     unbound: tuple[tuple[str, str], ...]
 
-    @property
-    def relations(self) -> Collection[int]:
-        """OIDs of all relations that the catalogue has read."""
-        return self.catalogue.relations.keys()
-
     def relation_labels(self, relation: int | Name) -> frozenset[str]:
         """Labels of a relation, by oid, or of all that a name could mean."""
         if isinstance(relation, int):
@@ -51,13 +46,15 @@ class LabelledCatalogue:
         found = self.catalogue.relations.get(relation)
         if found is None or (relation, 0) not in self.columns:
             return _NONE
-        return frozenset(
-            name for number, (name, _type) in found.columns.items() if (relation, number) in self.columns
-        )
+        return frozenset(name for number, (name, _type) in found.columns.items() if (relation, number) in self.columns)
 
-    def knows(self, relation: int) -> bool:
-        """Whether the relation was there when the catalogue was read. If not: read again, else mask."""
-        return relation in self.catalogue.relations
+    def knows(self, relation: int, number: int = 0) -> bool:
+        """Whether the relation and its column were there when the catalogue was read. If not: read again, else mask.
+
+        System columns and whole rows (``number`` below 1) are there when the relation is.
+        """
+        found = self.catalogue.relations.get(relation)
+        return found is not None and (number <= 0 or number in found.columns)
 
 
 def close_labels(catalogue: Catalogue, labels: Iterable[tuple[str, str]]) -> LabelledCatalogue:

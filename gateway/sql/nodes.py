@@ -273,7 +273,18 @@ _NODES = _read(_GRAMMAR)
 FIELDS: Final[Mapping[str, Mapping[str, str | None]]] = {**_NODES, "InsertValues": _NODES["SelectStmt"]}
 """Node type -> field -> `NODE`, the type of the one node it holds, or None for what isn't walked."""
 
-LEAVES: Final = frozenset({
-    "A_Const", "A_Star", "BitString", "Boolean", "Float", "Integer", "ParamRef", "RoleSpec", "SetToDefault", "String",
-})
+LEAVES: Final = frozenset(
+    {
+        "A_Const",
+        "A_Star",
+        "BitString",
+        "Boolean",
+        "Float",
+        "Integer",
+        "ParamRef",
+        "RoleSpec",
+        "SetToDefault",
+        "String",
+    }
+)
 """Nodes that have no effect and nothing below them."""

@@ -159,9 +159,7 @@ def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | No
         total.functions.add(name.name.lower())
     if labelled is None:
         total.relations.update(str(name) for name in statement.relations)
-        total.untrusted.update(
-            str(name) for name in (*statement.functions, *statement.types)
-        )
+        total.untrusted.update(str(name) for name in (*statement.functions, *statement.types))
         if statement.relations or statement.functions or statement.types or statement.schemas or statement.everywhere:
             total.refuse("nothing is known about the database")
         return
@@ -273,7 +271,12 @@ def _reveals(statement: Statement, oids: set[int], catalogue: Catalogue) -> bool
 
 
 def _is_clean(
-    statement: Statement, oids: set[int], labelled: LabelledCatalogue, *, dirty: bool, touched: bool,
+    statement: Statement,
+    oids: set[int],
+    labelled: LabelledCatalogue,
+    *,
+    dirty: bool,
+    touched: bool,
 ) -> bool:
     """Whether nothing that the statement writes can come from a labelled column."""
     if not statement.verbs & _WRITES:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-_HARMLESS: Final = frozenset("""
+_HARMLESS: Final = frozenset(
+    """
     application_name array_nulls backend_flush_after bytea_output check_function_bodies
     client_connection_check_interval client_min_messages commit_siblings constraint_exclusion
     cpu_index_tuple_cost cpu_operator_cost cpu_tuple_cost cursor_tuple_fraction datestyle
@@ -34,7 +35,8 @@ _HARMLESS: Final = frozenset("""
     trace_notify trace_sort transaction transaction_deferrable transaction_isolation transaction_read_only
     transaction_timeout vacuum_buffer_usage_limit vacuum_cost_delay vacuum_cost_limit work_mem
     wal_skip_threshold xmlbinary xmloption
-""".split()) | {"session characteristics", "transaction snapshot"}
+""".split()
+) | {"session characteristics", "transaction snapshot"}
 # search_path and row_security belong here because nothing relies on them: an unqualified name stands for all
 # relations and overloads of that name, and row_security = off turns a filtered answer into an error. Read-only
 # defaults too: BEGIN READ WRITE does the same, the target's privileges are what counts.

@@ -19,26 +19,83 @@ from gateway.sql.walk import (
 )
 
 PLAIN: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys((
-        "AlterCollationStmt", "AlterDatabaseRefreshCollStmt", "AlterDatabaseStmt", "AlterDomainStmt", "AlterEnumStmt",
-        "AlterEventTrigStmt", "AlterExtensionContentsStmt", "AlterExtensionStmt", "AlterFdwStmt",
-        "AlterForeignServerStmt", "AlterFunctionStmt", "AlterObjectDependsStmt", "AlterObjectSchemaStmt",
-        "AlterOpFamilyStmt", "AlterOperatorStmt", "AlterOwnerStmt", "AlterPolicyStmt", "AlterPublicationStmt",
-        "AlterRoleStmt", "AlterSeqStmt", "AlterStatsStmt", "AlterSubscriptionStmt", "AlterTSConfigurationStmt",
-        "AlterTSDictionaryStmt", "AlterTableSpaceOptionsStmt", "AlterTypeStmt", "AlterUserMappingStmt",
-        "AlterDatabaseSetStmt", "AlterRoleSetStmt", "AlterDefaultPrivilegesStmt", "RenameStmt",
-    ), ("alter",)),
-    **dict.fromkeys((
-        "CompositeTypeStmt", "CreateAmStmt", "CreateCastStmt", "CreateConversionStmt", "CreateDomainStmt",
-        "CreateEnumStmt", "CreateExtensionStmt", "CreateFdwStmt", "CreateForeignServerStmt", "CreateForeignTableStmt",
-        "CreateOpClassStmt", "CreateOpFamilyStmt", "CreatePLangStmt", "CreatePolicyStmt", "CreatePublicationStmt",
-        "CreateRangeStmt", "CreateRoleStmt", "CreateSchemaStmt", "CreateSeqStmt", "CreateStatsStmt",
-        "CreateSubscriptionStmt", "CreateTableSpaceStmt", "CreateTransformStmt", "CreateUserMappingStmt",
-        "CreatedbStmt", "DefineStmt", "IndexStmt",
-    ), ("create",)),
-    **dict.fromkeys((
-        "DropRoleStmt", "DropSubscriptionStmt", "DropTableSpaceStmt", "DropUserMappingStmt",
-    ), ("drop",)),
+    **dict.fromkeys(
+        (
+            "AlterCollationStmt",
+            "AlterDatabaseRefreshCollStmt",
+            "AlterDatabaseStmt",
+            "AlterDomainStmt",
+            "AlterEnumStmt",
+            "AlterEventTrigStmt",
+            "AlterExtensionContentsStmt",
+            "AlterExtensionStmt",
+            "AlterFdwStmt",
+            "AlterForeignServerStmt",
+            "AlterFunctionStmt",
+            "AlterObjectDependsStmt",
+            "AlterObjectSchemaStmt",
+            "AlterOpFamilyStmt",
+            "AlterOperatorStmt",
+            "AlterOwnerStmt",
+            "AlterPolicyStmt",
+            "AlterPublicationStmt",
+            "AlterRoleStmt",
+            "AlterSeqStmt",
+            "AlterStatsStmt",
+            "AlterSubscriptionStmt",
+            "AlterTSConfigurationStmt",
+            "AlterTSDictionaryStmt",
+            "AlterTableSpaceOptionsStmt",
+            "AlterTypeStmt",
+            "AlterUserMappingStmt",
+            "AlterDatabaseSetStmt",
+            "AlterRoleSetStmt",
+            "AlterDefaultPrivilegesStmt",
+            "RenameStmt",
+        ),
+        ("alter",),
+    ),
+    **dict.fromkeys(
+        (
+            "CompositeTypeStmt",
+            "CreateAmStmt",
+            "CreateCastStmt",
+            "CreateConversionStmt",
+            "CreateDomainStmt",
+            "CreateEnumStmt",
+            "CreateExtensionStmt",
+            "CreateFdwStmt",
+            "CreateForeignServerStmt",
+            "CreateForeignTableStmt",
+            "CreateOpClassStmt",
+            "CreateOpFamilyStmt",
+            "CreatePLangStmt",
+            "CreatePolicyStmt",
+            "CreatePublicationStmt",
+            "CreateRangeStmt",
+            "CreateRoleStmt",
+            "CreateSchemaStmt",
+            "CreateSeqStmt",
+            "CreateStatsStmt",
+            "CreateSubscriptionStmt",
+            "CreateTableSpaceStmt",
+            "CreateTransformStmt",
+            "CreateUserMappingStmt",
+            "CreatedbStmt",
+            "DefineStmt",
+            "IndexStmt",
+        ),
+        ("create",),
+    ),
+    **dict.fromkeys(
+        (
+            "DropRoleStmt",
+            "DropSubscriptionStmt",
+            "DropTableSpaceStmt",
+            "DropUserMappingStmt",
+        ),
+        ("drop",),
+    ),
     "AlterSystemStmt": ("alter_system",),
     "CheckPointStmt": ("checkpoint",),
     "ConstraintsSetStmt": ("set",),
@@ -56,17 +113,36 @@ PLAIN: Final[dict[str, tuple[str, ...]]] = {
 """Statements that have nothing but verbs to tell; what they contain is walked."""
 
 _TRANSACTION: Final = {
-    "TRANS_STMT_BEGIN": "begin", "TRANS_STMT_START": "begin", "TRANS_STMT_COMMIT": "commit",
-    "TRANS_STMT_ROLLBACK": "rollback", "TRANS_STMT_ROLLBACK_TO": "rollback", "TRANS_STMT_SAVEPOINT": "savepoint",
-    "TRANS_STMT_RELEASE": "release", "TRANS_STMT_PREPARE": "two_phase", "TRANS_STMT_COMMIT_PREPARED": "two_phase",
+    "TRANS_STMT_BEGIN": "begin",
+    "TRANS_STMT_START": "begin",
+    "TRANS_STMT_COMMIT": "commit",
+    "TRANS_STMT_ROLLBACK": "rollback",
+    "TRANS_STMT_ROLLBACK_TO": "rollback",
+    "TRANS_STMT_SAVEPOINT": "savepoint",
+    "TRANS_STMT_RELEASE": "release",
+    "TRANS_STMT_PREPARE": "two_phase",
+    "TRANS_STMT_COMMIT_PREPARED": "two_phase",
     "TRANS_STMT_ROLLBACK_PREPARED": "two_phase",
 }
-_RELATION_KINDS: Final = frozenset({
-    "OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_SEQUENCE", "OBJECT_FOREIGN_TABLE", "OBJECT_INDEX",
-})
-_PART_KINDS: Final = frozenset({
-    "OBJECT_COLUMN", "OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY",
-})
+_RELATION_KINDS: Final = frozenset(
+    {
+        "OBJECT_TABLE",
+        "OBJECT_VIEW",
+        "OBJECT_MATVIEW",
+        "OBJECT_SEQUENCE",
+        "OBJECT_FOREIGN_TABLE",
+        "OBJECT_INDEX",
+    }
+)
+_PART_KINDS: Final = frozenset(
+    {
+        "OBJECT_COLUMN",
+        "OBJECT_TABCONSTRAINT",
+        "OBJECT_TRIGGER",
+        "OBJECT_RULE",
+        "OBJECT_POLICY",
+    }
+)
 """Their name is a relation's name and one part more."""
 
 _SECRET_OPTIONS: Final = frozenset({"password", "encryptedPassword", "unencryptedPassword"})
@@ -146,7 +222,12 @@ def _selective(condition: Body | None) -> bool:
 
 
 def _write(
-    facts: Gathering, kind: str, body: Body, scope: Scope, stack: Stack, conditions: frozenset[str],
+    facts: Gathering,
+    kind: str,
+    body: Body,
+    scope: Scope,
+    stack: Stack,
+    conditions: frozenset[str],
     without: frozenset[str] = frozenset(),
 ) -> bool:
     """Common to INSERT, UPDATE, DELETE and MERGE: target, CTEs, and which parts can reach what is written."""
@@ -196,7 +277,10 @@ def _delete(facts: Gathering, body: Body, scope: Scope, _source: bool, stack: St
 
 
 _MERGE_ACTIONS: Final = {
-    "CMD_INSERT": "insert", "CMD_UPDATE": "update", "CMD_DELETE": "delete", "CMD_NOTHING": "merge",
+    "CMD_INSERT": "insert",
+    "CMD_UPDATE": "update",
+    "CMD_DELETE": "delete",
+    "CMD_NOTHING": "merge",
 }
 
 

@@ -30,7 +30,8 @@ _GLUED_BEFORE: Final = frozenset({",", ")", ";", ".", "::", "]", "["})
 _GLUED_AFTER: Final = frozenset({"(", ".", "::", "["})
 _BEFORE_BRACKET: Final = frozenset("+-*/<>=~!@#%^&|`?:,") | {"<=", ">=", "<>", "!=", ":=", "=>"}
 _CREDENTIAL: Final = re.compile(
-    r"passw(?:or)?d\s*(?:=\s*\S|(?:E|U&)?['$])|://[^\s/:@]*:[^\s@]+@", re.IGNORECASE,
+    r"passw(?:or)?d\s*(?:=\s*\S|(?:E|U&)?['$])|://[^\s/:@]*:[^\s@]+@",
+    re.IGNORECASE,
 )
 _NAMES: Final = frozenset({"word", "quoted"})
 _ASSIGNS: Final = frozenset({"=", "to"})
@@ -80,7 +81,7 @@ def normalise(text: str, *, secret: bool = False) -> str:
     the same statement differently. ``text`` must be what the parser accepted; ``secret`` as in `redact`.
     """
     tokens = scan(text)
-    number = max((int(text[start + 1:end][:9]) for kind, start, end in tokens if kind == "param"), default=0)
+    number = max((int(text[start + 1 : end][:9]) for kind, start, end in tokens if kind == "param"), default=0)
     parts: list[str] = []
     last = ""
     for kind, start, end in tokens:
@@ -127,7 +128,7 @@ def redact(text: str, *, secret: bool, understood: bool) -> str:
             token = BLANK
         elif kind == "comment" and (secret or _CREDENTIAL.search(token)):
             token = "/* <redacted> */"
-            if text[start:start + 2] == "--":
+            if text[start : start + 2] == "--":
                 token = "-- <redacted>"
         parts.append(token)
     return "".join(parts)

@@ -21,18 +21,28 @@ Visitor: TypeAlias = Callable[[Gathering, Body, Scope, bool, Stack], bool | None
 _EQUALS: Final = Name(None, "=")
 _SYSTEM_USER: Final = Name("pg_catalog", "system_user")
 _IMPLIED: Final = {
-    "BETWEEN": (">=", "<="), "NOT BETWEEN": ("<", ">"),
-    "BETWEEN SYMMETRIC": (">=", "<="), "NOT BETWEEN SYMMETRIC": ("<", ">"),
+    "BETWEEN": (">=", "<="),
+    "NOT BETWEEN": ("<", ">"),
+    "BETWEEN SYMMETRIC": (">=", "<="),
+    "NOT BETWEEN SYMMETRIC": ("<", ">"),
 }
 # What PostgreSQL 17 has as grammar and an older server would look up as a function of that name.
 _JSON_FUNCTIONS: Final = {
-    "JsonObjectConstructor": "json_object", "JsonArrayConstructor": "json_array",
-    "JsonArrayQueryConstructor": "json_array", "JsonObjectAgg": "json_objectagg", "JsonArrayAgg": "json_arrayagg",
-    "JsonParseExpr": "json", "JsonScalarExpr": "json_scalar", "JsonSerializeExpr": "json_serialize",
-    "JsonTable": "json_table", "MergeSupportFunc": "merge_action",
+    "JsonObjectConstructor": "json_object",
+    "JsonArrayConstructor": "json_array",
+    "JsonArrayQueryConstructor": "json_array",
+    "JsonObjectAgg": "json_objectagg",
+    "JsonArrayAgg": "json_arrayagg",
+    "JsonParseExpr": "json",
+    "JsonScalarExpr": "json_scalar",
+    "JsonSerializeExpr": "json_serialize",
+    "JsonTable": "json_table",
+    "MergeSupportFunc": "merge_action",
 }
 _JSON_OPERATIONS: Final = {
-    "JSON_EXISTS_OP": "json_exists", "JSON_QUERY_OP": "json_query", "JSON_VALUE_OP": "json_value",
+    "JSON_EXISTS_OP": "json_exists",
+    "JSON_QUERY_OP": "json_query",
+    "JSON_VALUE_OP": "json_value",
     "JSON_TABLE_OP": "json_table",
 }
 _CUT_NAME: Final = 60
@@ -231,12 +241,25 @@ def _value_function(_facts: Gathering, body: Body, _scope: Scope, _source: bool,
         raise NotUnderstood("a word that older servers read as a name")
 
 
-_VALUE_FUNCTIONS: Final = frozenset({
-    "SVFOP_CURRENT_DATE", "SVFOP_CURRENT_TIME", "SVFOP_CURRENT_TIME_N", "SVFOP_CURRENT_TIMESTAMP",
-    "SVFOP_CURRENT_TIMESTAMP_N", "SVFOP_LOCALTIME", "SVFOP_LOCALTIME_N", "SVFOP_LOCALTIMESTAMP",
-    "SVFOP_LOCALTIMESTAMP_N", "SVFOP_CURRENT_ROLE", "SVFOP_CURRENT_USER", "SVFOP_USER", "SVFOP_SESSION_USER",
-    "SVFOP_CURRENT_CATALOG", "SVFOP_CURRENT_SCHEMA",
-})
+_VALUE_FUNCTIONS: Final = frozenset(
+    {
+        "SVFOP_CURRENT_DATE",
+        "SVFOP_CURRENT_TIME",
+        "SVFOP_CURRENT_TIME_N",
+        "SVFOP_CURRENT_TIMESTAMP",
+        "SVFOP_CURRENT_TIMESTAMP_N",
+        "SVFOP_LOCALTIME",
+        "SVFOP_LOCALTIME_N",
+        "SVFOP_LOCALTIMESTAMP",
+        "SVFOP_LOCALTIMESTAMP_N",
+        "SVFOP_CURRENT_ROLE",
+        "SVFOP_CURRENT_USER",
+        "SVFOP_USER",
+        "SVFOP_SESSION_USER",
+        "SVFOP_CURRENT_CATALOG",
+        "SVFOP_CURRENT_SCHEMA",
+    }
+)
 
 
 def _json_function(kind: str) -> Visitor:

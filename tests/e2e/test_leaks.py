@@ -99,9 +99,7 @@ def test_nothing_leaks(
 
 
 @pytest.mark.parametrize("innocent", CORPUS.innocent, ids=lambda innocent: innocent.name)
-def test_the_rest_is_shown(
-    innocent: Innocent, databases: Databases, gateway: Ostiary, context: ssl.SSLContext
-) -> None:
+def test_the_rest_is_shown(innocent: Innocent, databases: Databases, gateway: Ostiary, context: ssl.SSLContext) -> None:
     with (
         databases.fresh() as database,
         RawClient(
@@ -141,3 +139,14 @@ def test_the_caller_never_sends_what_it_looks_for() -> None:
     for attempt in CORPUS.attempts:
         for step in attempt.all_steps:
             assert not JUDGE.find(step.sql.encode(), []), attempt.name
+
+
+@pytest.mark.parametrize(
+    "command", ["\\d", "\\d customers", "\\d+ contact", "\\dt+", "\\dv", "\\df", "\\dn", "\\du", "\\l"]
+)
+def test_psql_can_look_around(command: str, shared_database: str, gateway: Ostiary, mallory: Issued) -> None:
+    shown = gateway.psql(mallory, command, database=f"{TARGET}/{shared_database}")
+    assert shown.status == 0, shown.stderr
+    assert "ERROR" not in shown.stderr
+    assert "****" not in shown.stdout
+    assert shown.stdout

@@ -25,9 +25,7 @@ def body(*described: Field) -> bytes:
     out = struct.pack("!H", len(described))
     for field in described:
         out += field.name + b"\0"
-        out += struct.pack(
-            "!IhIhih", field.table_oid, field.attnum, field.type_oid, -1, field.typmod, field.format
-        )
+        out += struct.pack("!IhIhih", field.table_oid, field.attnum, field.type_oid, -1, field.typmod, field.format)
     return out
 
 

@@ -44,9 +44,7 @@ def operation(
         pytest.param(operation("explain", "select", relations=CUSTOMERS, labels=HIDDEN), id="explain: it is masked"),
         pytest.param(operation("lock", "select", relations=CUSTOMERS, labels=HIDDEN), id="select for update"),
         pytest.param(operation("notify"), id="notify: its payload is a constant"),
-        pytest.param(
-            operation("select", "copy_to", labels=frozenset({"pii.phone"})), id="a label that is not hidden"
-        ),
+        pytest.param(operation("select", "copy_to", labels=frozenset({"pii.phone"})), id="a label that is not hidden"),
     ],
 )
 def test_passes(passing: Operation) -> None:

@@ -11,10 +11,32 @@ from gateway.model import STRICTEST_FIRST, Method, MethodName
 NULL = framed(None)
 
 OTHER_TYPES = {
-    "bool": 16, "bytea": 17, "char": 18, "int8": 20, "int2": 21, "int4": 23, "regproc": 24, "oid": 26, "json": 114,
-    "xml": 142, "float4": 700, "float8": 701, "money": 790, "macaddr": 829, "inet": 869, "text[]": 1009,
-    "varchar[]": 1015, "date": 1082, "timestamptz": 1184, "numeric": 1700, "record": 2249, "cstring": 2275,
-    "uuid": 2950, "jsonb": 3802, "int4range": 3904, "an enum, a composite or citext of the database": 16_999,
+    "bool": 16,
+    "bytea": 17,
+    "char": 18,
+    "int8": 20,
+    "int2": 21,
+    "int4": 23,
+    "regproc": 24,
+    "oid": 26,
+    "json": 114,
+    "xml": 142,
+    "float4": 700,
+    "float8": 701,
+    "money": 790,
+    "macaddr": 829,
+    "inet": 869,
+    "text[]": 1009,
+    "varchar[]": 1015,
+    "date": 1082,
+    "timestamptz": 1184,
+    "numeric": 1700,
+    "record": 2249,
+    "cstring": 2275,
+    "uuid": 2950,
+    "jsonb": 3802,
+    "int4range": 3904,
+    "an enum, a composite or citext of the database": 16_999,
 }
 
 

@@ -33,7 +33,7 @@ async def _settle(loop: asyncio.AbstractEventLoop) -> None:
 def net(reactor: LoopOnly) -> Iterator[Net]:
     net = Net(reactor)
     yield net
-    net.close()
+    reactor.run(net.close())
 
 
 @pytest.fixture(scope="session")

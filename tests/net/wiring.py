@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import uvloop
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from gateway.model import Address
-from gateway.net import StreamClientEndpoint, StreamServerEndpoint, StreamTransport
+from gateway.net import StreamClientEndpoint, StreamPort, StreamServerEndpoint, StreamTransport
 from gateway.secrets import SecretReference
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class Recorder(Protocol):
     """Writes down what happens; ``on_data`` may act on it."""
 
     transport: StreamTransport
+    live: ClassVar[set[Recorder]] = set()
 
     def __init__(self) -> None:
         self.received = bytearray()
@@ -60,6 +62,7 @@ class Recorder(Protocol):
 
     def connectionMade(self) -> None:
         self.events.append("made")
+        self.live.add(self)
         self.made.set()
 
     def dataReceived(self, data: bytes) -> None:
@@ -72,6 +75,7 @@ class Recorder(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.events.append("lost")
+        self.live.discard(self)
         assert reason.value is not None
         self.lost.set_result(reason.value)
 
@@ -126,16 +130,27 @@ class Net:
         self.reactor = reactor
         self.loop = reactor.loop
         self._sockets: list[socket.socket] = []
+        self._ports: list[StreamPort] = []
 
-    async def listen(self, factory: Factory, host: str = "127.0.0.1", **options: Any) -> Any:
+    async def listen(self, factory: Factory, host: str = "127.0.0.1", **options: Any) -> StreamPort:
         endpoint = StreamServerEndpoint(self.reactor, Address(host, 0), **options)
-        return await self.reactor.future(endpoint.listen(factory))
+        port = await self.reactor.future(endpoint.listen(factory))
+        assert isinstance(port, StreamPort)
+        self._ports.append(port)
+        return port
 
     async def connect(self, address: Address, factory: Factory, timeout: float = BOUND, **options: Any) -> Recorder:
         endpoint = StreamClientEndpoint(self.reactor, address, timeout=timeout, **options)
         protocol = await self.reactor.future(endpoint.connect(factory))
         assert isinstance(protocol, Recorder)
         return protocol
+
+    @staticmethod
+    def number(port: StreamPort) -> int:
+        """The TCP port it listens on."""
+        host = port.getHost()
+        assert not isinstance(host, UNIXAddress)
+        return host.port
 
     async def socket(self, port: int, *, receive_buffer: int | None = None) -> socket.socket:
         sock = socket.socket()
@@ -151,12 +166,17 @@ class Net:
     ) -> Pair:
         factory = Recorders(prepare)
         port = await self.listen(factory)
-        peer = await self.socket(port.getHost().port, receive_buffer=receive_buffer)
+        peer = await self.socket(self.number(port), receive_buffer=receive_buffer)
         protocol = await factory.made.get()
         await protocol.made.wait()
         await self.reactor.future(port.stopListening())
         return Pair(self.loop, protocol, peer)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        for port in self._ports:
+            await self.reactor.future(port.stopListening())
         for sock in self._sockets:
             sock.close()
+        for protocol in list(Recorder.live):
+            protocol.transport.abortConnection()
+            await protocol.lost

@@ -34,8 +34,10 @@ VERBS_OF = [
     ("INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 1", "insert update"),
     ("UPDATE t SET a = 1", "update"),
     ("DELETE FROM t", "delete"),
-    ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (1)",
-     "merge insert delete"),
+    (
+        "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (1)",
+        "merge insert delete",
+    ),
     ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN UPDATE SET a = 1", "merge update"),
     ("WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d", "select delete"),
     ("WITH i AS (INSERT INTO t VALUES (1)) UPDATE u SET a = 1", "insert update"),
@@ -203,23 +205,31 @@ FUNCTIONS_OF = [
     ("SELECT f(g(1)), s.h()", "f g s.h"),
     ("SELECT * FROM f() x, ROWS FROM (g(), h()) y, LATERAL i(x)", "f g h i"),
     ("SELECT count(*) FILTER (WHERE f()) OVER (PARTITION BY g() ORDER BY h())", "count f g h"),
-    ("SELECT string_agg(a, b ORDER BY f(a)) FROM t GROUP BY g() HAVING h() ORDER BY i() LIMIT j() OFFSET k()",
-     "string_agg f g h i j k"),
+    (
+        "SELECT string_agg(a, b ORDER BY f(a)) FROM t GROUP BY g() HAVING h() ORDER BY i() LIMIT j() OFFSET k()",
+        "string_agg f g h i j k",
+    ),
     ("SELECT * FROM t TABLESAMPLE evil(f())", "evil f"),
     ("SELECT CASE WHEN f() THEN g() ELSE h() END, ARRAY[i()], ROW(j()), (k())[l()]", "f g h i j k l"),
     ("SELECT xmlelement(name a, f()), coalesce(g()), greatest(h()), nullif(i(), 1)", "f g h i"),
-    ("INSERT INTO t VALUES (f()) ON CONFLICT (g(a)) WHERE h() DO UPDATE SET a = i() WHERE j() RETURNING k()",
-     "f g h i j k"),
+    (
+        "INSERT INTO t VALUES (f()) ON CONFLICT (g(a)) WHERE h() DO UPDATE SET a = i() WHERE j() RETURNING k()",
+        "f g h i j k",
+    ),
     ("CREATE TABLE t (a int DEFAULT f() CHECK (g()))", "f g"),
     ("CREATE INDEX ON t (f(a)) WHERE g()", "f g"),
     ("CALL s.p(f())", "s.p f"),
     ("EXECUTE p (f())", "f"),
     ("SELECT * FROM XMLTABLE(f() PASSING g() COLUMNS a int PATH h() DEFAULT i())", "f g h i"),
-    ("SELECT extract(year FROM a), a AT TIME ZONE f(), substring(a FROM 1), overlay(a PLACING b FROM 1)",
-     "pg_catalog.extract pg_catalog.timezone f pg_catalog.substring pg_catalog.overlay"),
+    (
+        "SELECT extract(year FROM a), a AT TIME ZONE f(), substring(a FROM 1), overlay(a PLACING b FROM 1)",
+        "pg_catalog.extract pg_catalog.timezone f pg_catalog.substring pg_catalog.overlay",
+    ),
     # Grammar in PostgreSQL 17, and a function of that name on an older server.
-    ("SELECT json_value(a, '$'), json_scalar(f()), json_object('a': 1), json_array(1)",
-     "json_value json_scalar f json_object json_array"),
+    (
+        "SELECT json_value(a, '$'), json_scalar(f()), json_object('a': 1), json_array(1)",
+        "json_value json_scalar f json_object json_array",
+    ),
     ("SELECT * FROM json_table(f(), '$' COLUMNS (a int)) x", "json_table f"),
     ("SELECT current_user, current_date", ""),
 ]
@@ -254,50 +264,56 @@ def test_types_and_attributes() -> None:
     assert only("SELECT a.f, (b).g, (c.d).h.i, j").attributes == {"f", "d", "g", "h", "i"}
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("SELECT * FROM t", True),
-    ("SELECT * FROM t WHERE true", True),
-    ("SELECT * FROM t WHERE 1 = $1", True),
-    ("SELECT * FROM t WHERE a = 1", False),
-    ("SELECT 1", False),
-    ("SELECT * FROM generate_series(1, 2)", False),
-    ("WITH c AS (SELECT * FROM t WHERE a = 1) SELECT * FROM c", False),
-    ("WITH c AS (SELECT * FROM t) SELECT * FROM c WHERE a = 1", True),
-    ("UPDATE t SET a = 1", True),
-    ("UPDATE t SET a = 1 WHERE b", False),
-    ("DELETE FROM t WHERE 1 = 1", True),
-    ("DELETE FROM t WHERE CURRENT OF c", False),
-    ("INSERT INTO t SELECT * FROM u", True),
-    ("COPY t TO STDOUT", True),
-    ("WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d WHERE a = 1", True),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT * FROM t", True),
+        ("SELECT * FROM t WHERE true", True),
+        ("SELECT * FROM t WHERE 1 = $1", True),
+        ("SELECT * FROM t WHERE a = 1", False),
+        ("SELECT 1", False),
+        ("SELECT * FROM generate_series(1, 2)", False),
+        ("WITH c AS (SELECT * FROM t WHERE a = 1) SELECT * FROM c", False),
+        ("WITH c AS (SELECT * FROM t) SELECT * FROM c WHERE a = 1", True),
+        ("UPDATE t SET a = 1", True),
+        ("UPDATE t SET a = 1 WHERE b", False),
+        ("DELETE FROM t WHERE 1 = 1", True),
+        ("DELETE FROM t WHERE CURRENT OF c", False),
+        ("INSERT INTO t SELECT * FROM u", True),
+        ("COPY t TO STDOUT", True),
+        ("WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d WHERE a = 1", True),
+    ],
+)
 def test_without_where(text: str, expected: bool) -> None:
     assert only(text).without_where is expected
 
 
-@pytest.mark.parametrize(("text", "bound"), [
-    ("SELECT 1", 1),
-    ("SELECT f()", None),
-    ("SELECT (a).f", None),
-    ("SELECT * FROM t", None),
-    ("SELECT * FROM t LIMIT 10", 10),
-    ("SELECT * FROM t LIMIT $1", None),
-    ("SELECT * FROM t LIMIT ALL", None),
-    ("SELECT * FROM t ORDER BY 1 FETCH FIRST 3 ROWS WITH TIES", None),
-    ("SELECT 1 UNION ALL SELECT 2", None),
-    ("VALUES (1), (2)", 2),
-    ("INSERT INTO t VALUES (1)", 0),
-    ("INSERT INTO t VALUES (1) RETURNING a", None),
-    ("FETCH 5 FROM c", 5),
-    ("FETCH BACKWARD 5 FROM c", 5),
-    ("FETCH ALL FROM c", None),
-    ("FETCH ABSOLUTE 7 FROM c", 1),
-    ("MOVE ALL FROM c", 0),
-    ("SHOW work_mem", 1),
-    ("SHOW ALL", None),
-    ("COPY t TO STDOUT", None),
-    ("BEGIN", 0),
-])
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("SELECT 1", 1),
+        ("SELECT f()", None),
+        ("SELECT (a).f", None),
+        ("SELECT * FROM t", None),
+        ("SELECT * FROM t LIMIT 10", 10),
+        ("SELECT * FROM t LIMIT $1", None),
+        ("SELECT * FROM t LIMIT ALL", None),
+        ("SELECT * FROM t ORDER BY 1 FETCH FIRST 3 ROWS WITH TIES", None),
+        ("SELECT 1 UNION ALL SELECT 2", None),
+        ("VALUES (1), (2)", 2),
+        ("INSERT INTO t VALUES (1)", 0),
+        ("INSERT INTO t VALUES (1) RETURNING a", None),
+        ("FETCH 5 FROM c", 5),
+        ("FETCH BACKWARD 5 FROM c", 5),
+        ("FETCH ALL FROM c", None),
+        ("FETCH ABSOLUTE 7 FROM c", 1),
+        ("MOVE ALL FROM c", 0),
+        ("SHOW work_mem", 1),
+        ("SHOW ALL", None),
+        ("COPY t TO STDOUT", None),
+        ("BEGIN", 0),
+    ],
+)
 def test_row_bound(text: str, bound: int | None) -> None:
     assert only(text).row_bound == bound
 
@@ -327,26 +343,36 @@ def test_several_statements() -> None:
 
 
 def test_reach_beyond_what_is_named() -> None:
-    for text in ("TRUNCATE a CASCADE", "DROP TABLE a CASCADE", "DROP OWNED BY x", "VACUUM", "REINDEX DATABASE d",
-                 "DROP EXTENSION x", "ALTER TABLE a DROP COLUMN b CASCADE"):
+    for text in (
+        "TRUNCATE a CASCADE",
+        "DROP TABLE a CASCADE",
+        "DROP OWNED BY x",
+        "VACUUM",
+        "REINDEX DATABASE d",
+        "DROP EXTENSION x",
+        "ALTER TABLE a DROP COLUMN b CASCADE",
+    ):
         assert only(text).everywhere, text
     assert only("DROP SCHEMA a, b").schemas == {"a", "b"}
     assert only("GRANT ALL ON ALL TABLES IN SCHEMA a TO b").schemas == {"a"}
 
 
-@pytest.mark.parametrize("text", [
-    "SELEC 1",
-    "SELECT 'unterminated",
-    "SELECT /* unterminated",
-    "SELECT 1\0",
-    "SELECT '\ud800'",
-    "SELECT " + "(" * 30_000,
-    "SELECT " + "1+" * 20_000 + "1",
-    "SELECT 1 UNION " * 4_000 + "SELECT 1",
-    "SELECT a" + " IS NULL" * 6_000,
-    "SELECT * FROM a.b.c.d",
-    'SELECT 1 FROM "' + "ä" * 40 + '"',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELEC 1",
+        "SELECT 'unterminated",
+        "SELECT /* unterminated",
+        "SELECT 1\0",
+        "SELECT '\ud800'",
+        "SELECT " + "(" * 30_000,
+        "SELECT " + "1+" * 20_000 + "1",
+        "SELECT 1 UNION " * 4_000 + "SELECT 1",
+        "SELECT a" + " IS NULL" * 6_000,
+        "SELECT * FROM a.b.c.d",
+        'SELECT 1 FROM "' + "ä" * 40 + '"',
+    ],
+)
 def test_opaque(text: str) -> None:
     analysis = analyse(text)
     assert analysis.opaque is not None
@@ -368,19 +394,22 @@ def test_unread_is_opaque() -> None:
     assert unread("SELECT 1", "the worker died").opaque == "the worker died"
 
 
-@pytest.mark.parametrize("tree", [
-    [{"stmt": {"NovelStmt": {}}}],
-    [{"stmt": {"SelectStmt": {"novelty": {}, "op": "SETOP_NONE"}}}],
-    [{"stmt": {"SelectStmt": {"targetList": [{"NovelExpr": {}}], "op": "SETOP_NONE"}}}],
-    [{"stmt": {"SelectStmt": {"targetList": "text", "op": "SETOP_NONE"}}}],
-    [{"stmt": {"TransactionStmt": {"kind": "TRANS_STMT_NOVEL"}}}],
-    [{"stmt": {"VariableSetStmt": {"kind": "VAR_NOVEL", "name": "x"}}}],
-    [{"stmt": {"A_Expr": {"name": [{"String": {"sval": "="}}]}}}],
-    [{"stmt": {}}],
-    [{}],
-    {},
-    None,
-])
+@pytest.mark.parametrize(
+    "tree",
+    [
+        [{"stmt": {"NovelStmt": {}}}],
+        [{"stmt": {"SelectStmt": {"novelty": {}, "op": "SETOP_NONE"}}}],
+        [{"stmt": {"SelectStmt": {"targetList": [{"NovelExpr": {}}], "op": "SETOP_NONE"}}}],
+        [{"stmt": {"SelectStmt": {"targetList": "text", "op": "SETOP_NONE"}}}],
+        [{"stmt": {"TransactionStmt": {"kind": "TRANS_STMT_NOVEL"}}}],
+        [{"stmt": {"VariableSetStmt": {"kind": "VAR_NOVEL", "name": "x"}}}],
+        [{"stmt": {"A_Expr": {"name": [{"String": {"sval": "="}}]}}}],
+        [{"stmt": {}}],
+        [{}],
+        {},
+        None,
+    ],
+)
 def test_what_the_walk_does_not_know_is_opaque(monkeypatch: pytest.MonkeyPatch, tree: Any) -> None:
     monkeypatch.setattr(pgparse, "parse", lambda _text: tree)
     analysis = analyse("SELECT 1")

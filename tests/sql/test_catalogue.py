@@ -16,23 +16,26 @@ def test_an_unqualified_name_means_every_relation_of_that_name(catalogue: Catalo
     assert names(catalogue, Name(None, "nosuch")) == set()
 
 
-@pytest.mark.parametrize(("name", "called"), [
-    (Name(None, "lower"), set()),
-    (Name("pg_catalog", "lower"), set()),
-    (Name(None, "Lower"), {"Lower"}),
-    (Name(None, "upper"), {"app.upper"}),
-    (Name("pg_catalog", "upper"), set()),
-    (Name("app", "upper"), {"app.upper"}),
-    (Name("public", "upper"), {"public.upper"}),
-    (Name(None, "total_of"), {"app.total_of"}),
-    (Name("app", "total_of"), {"app.total_of"}),
-    (Name(None, "pg_sleep"), {"pg_sleep"}),
-    (Name("pg_catalog", "pg_sleep"), {"pg_sleep"}),
-    (Name(None, "nosuch"), {"nosuch"}),
-    (Name("information_schema", "_pg_truetypid"), set()),
-    (Name("information_schema", "nosuch"), {"information_schema.nosuch"}),
-    (Name(None, "dom"), {"dom", "public.chk"}),
-])
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        (Name(None, "lower"), set()),
+        (Name("pg_catalog", "lower"), set()),
+        (Name(None, "Lower"), {"Lower"}),
+        (Name(None, "upper"), {"app.upper"}),
+        (Name("pg_catalog", "upper"), set()),
+        (Name("app", "upper"), {"app.upper"}),
+        (Name("public", "upper"), {"public.upper"}),
+        (Name(None, "total_of"), {"app.total_of"}),
+        (Name("app", "total_of"), {"app.total_of"}),
+        (Name(None, "pg_sleep"), {"pg_sleep"}),
+        (Name("pg_catalog", "pg_sleep"), {"pg_sleep"}),
+        (Name(None, "nosuch"), {"nosuch"}),
+        (Name("information_schema", "_pg_truetypid"), set()),
+        (Name("information_schema", "nosuch"), {"information_schema.nosuch"}),
+        (Name(None, "dom"), {"dom", "public.chk"}),
+    ],
+)
 def test_called(catalogue: Catalogue, name: Name, called: set[str]) -> None:
     assert catalogue.called(name) == called
 
@@ -64,18 +67,37 @@ def test_types_run_functions(catalogue: Catalogue) -> None:
 def test_a_wrong_row_gives_no_catalogue() -> None:
     with pytest.raises((ValueError, TypeError)):
         Catalogue.from_rows(
-            relations=[("1", None, "t", "r", "0")], columns=[], inheritance=[], definitions=[], dependencies=[],
-            functions=[], operators=[], types=[], type_functions=[], domain_checks=[], casts=[], schemas=[],
+            relations=[("1", None, "t", "r", "0")],
+            columns=[],
+            inheritance=[],
+            definitions=[],
+            dependencies=[],
+            functions=[],
+            operators=[],
+            types=[],
+            type_functions=[],
+            domain_checks=[],
+            casts=[],
+            schemas=[],
             view_columns={},
         )
 
 
 def test_a_definition_that_is_not_understood() -> None:
     catalogue = Catalogue.from_rows(
-        relations=[("20000", "s", "v", "v", "0"), ("20001", "s", "w", "v", "0")], columns=[], inheritance=[],
-        definitions=[("20000", "1", "SELECT a NOVEL grammar"), ("20001", "1", None)], dependencies=[], functions=[],
-        operators=[], types=[], type_functions=[], domain_checks=[], casts=[("23", "25", "20009")],
-        schemas=[("s",)], view_columns={},
+        relations=[("20000", "s", "v", "v", "0"), ("20001", "s", "w", "v", "0")],
+        columns=[],
+        inheritance=[],
+        definitions=[("20000", "1", "SELECT a NOVEL grammar"), ("20001", "1", None)],
+        dependencies=[],
+        functions=[],
+        operators=[],
+        types=[],
+        type_functions=[],
+        domain_checks=[],
+        casts=[("23", "25", "20009")],
+        schemas=[("s",)],
+        view_columns={},
     )
     assert catalogue.behind[20000].opaque is not None
     assert catalogue.behind[20001].opaque is not None

@@ -7,24 +7,25 @@ def reach(labelled: LabelledCatalogue) -> dict[str, set[str]]:
     relations = labelled.catalogue.relations
     return {
         f"{relations[oid].name}.{relations[oid].columns[number][0]}": set(found)
-        for (oid, number), found in labelled.columns.items() if number
+        for (oid, number), found in labelled.columns.items()
+        if number
     }
 
 
 def test_where_labels_reach(labelled: LabelledCatalogue) -> None:
     assert reach(labelled) == {
         "customers.ssn": {"pii.ssn"},
-        "v_plain.x": {"pii.ssn"},       # a plain column under another name
-        "v_deep.y": {"pii.ssn"},        # a view on a view
-        "v_expr.u": {"pii.ssn"},        # an expression: everything that the view depends on
+        "v_plain.x": {"pii.ssn"},  # a plain column under another name
+        "v_deep.y": {"pii.ssn"},  # a view on a view
+        "v_expr.u": {"pii.ssn"},  # an expression: everything that the view depends on
         "v_evil.evil": {"pii.ssn"},
         "v_sleep.slept": {"pii.ssn"},
         "v_union.a": {"pii.ssn"},
         "mv.ssn": {"pii.ssn"},
         "orders.total": {"total"},
-        "orders_1.total": {"total"},    # partitions
-        "child.secret": {"secret"},     # up to the parent, whose answer holds the child's rows,
-        "parent.secret": {"secret"},    # but not down again to the sibling
+        "orders_1.total": {"total"},  # partitions
+        "child.secret": {"secret"},  # up to the parent, whose answer holds the child's rows,
+        "parent.secret": {"secret"},  # but not down again to the sibling
     }
 
 

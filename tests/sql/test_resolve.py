@@ -10,33 +10,36 @@ def untrusted(text: str, labelled: LabelledCatalogue) -> str:
     return " ".join(sorted(resolve(analyse(text), labelled).untrusted_functions))
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("SELECT lower(name) FROM public.customers", ""),
-    ("SELECT upper(name) FROM public.customers", "app.upper"),
-    ("SELECT total_of(1)", "app.total_of"),
-    ("SELECT nosuch(1)", "nosuch"),
-    ("SELECT pg_sleep(1)", "pg_sleep"),
-    ("SELECT 1 === 'a'", "public.eqi"),
-    ("SELECT 1 OPERATOR(public.===) 'a'", "public.eqi"),
-    ("SELECT 1 OPERATOR(app.===) 'a'", ""),
-    ("SELECT 'a'::dom", "public.chk"),
-    ("SELECT 'a'::public.dom", "public.chk"),
-    ("SELECT '{a}'::dom[]", "public.chk"),
-    ("SELECT NULL::with_pair", "public.chk"),
-    ("SELECT * FROM with_dom", "public.chk"),
-    ("SELECT * FROM v_evil", "public.evil"),
-    ("SELECT * FROM pol", "public.polf"),
-    ("SELECT customers.evil_row FROM customers", "public.evil_row"),
-    ("SELECT (c).evil_row FROM customers c", "public.evil_row"),
-    ("SELECT ('x'::text).pg_read_file", "pg_read_file"),
-    ("SELECT ('x'::text).lo_anything_new", "lo_anything_new"),
-    ("SELECT c.location, c.name FROM customers c", ""),
-    ("SELECT set_config('work_mem', '1MB', false)", ""),
-    ("SELECT set_config('work_mem', $1, false)", "set_config"),
-    ("SELECT nextval('s1')", ""),
-    ("SELECT nextval($1)", "nextval"),
-    ("DROP TABLE log CASCADE", ""),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT lower(name) FROM public.customers", ""),
+        ("SELECT upper(name) FROM public.customers", "app.upper"),
+        ("SELECT total_of(1)", "app.total_of"),
+        ("SELECT nosuch(1)", "nosuch"),
+        ("SELECT pg_sleep(1)", "pg_sleep"),
+        ("SELECT 1 === 'a'", "public.eqi"),
+        ("SELECT 1 OPERATOR(public.===) 'a'", "public.eqi"),
+        ("SELECT 1 OPERATOR(app.===) 'a'", ""),
+        ("SELECT 'a'::dom", "public.chk"),
+        ("SELECT 'a'::public.dom", "public.chk"),
+        ("SELECT '{a}'::dom[]", "public.chk"),
+        ("SELECT NULL::with_pair", "public.chk"),
+        ("SELECT * FROM with_dom", "public.chk"),
+        ("SELECT * FROM v_evil", "public.evil"),
+        ("SELECT * FROM pol", "public.polf"),
+        ("SELECT customers.evil_row FROM customers", "public.evil_row"),
+        ("SELECT (c).evil_row FROM customers c", "public.evil_row"),
+        ("SELECT ('x'::text).pg_read_file", "pg_read_file"),
+        ("SELECT ('x'::text).lo_anything_new", "lo_anything_new"),
+        ("SELECT c.location, c.name FROM customers c", ""),
+        ("SELECT set_config('work_mem', '1MB', false)", ""),
+        ("SELECT set_config('work_mem', $1, false)", "set_config"),
+        ("SELECT nextval('s1')", ""),
+        ("SELECT nextval($1)", "nextval"),
+        ("DROP TABLE log CASCADE", ""),
+    ],
+)
 def test_untrusted_functions(labelled: LabelledCatalogue, text: str, expected: str) -> None:
     assert untrusted(text, labelled) == expected
 
@@ -61,62 +64,68 @@ def test_relations(labelled: LabelledCatalogue) -> None:
     assert {"public.customers", "public.log"} <= of("TRUNCATE orders CASCADE")
 
 
-@pytest.mark.parametrize(("text", "clean"), [
-    ("SELECT * FROM customers", True),
-    ("UPDATE customers SET name = 'x' WHERE ssn = '1'", True),
-    ("UPDATE customers SET name = email", True),
-    ("UPDATE customers SET name = ssn", False),
-    ("UPDATE customers SET name = (SELECT x FROM v_plain)", False),
-    ("UPDATE customers c SET name = c::text", False),
-    ("UPDATE customers c SET name = (c).ssn", False),
-    ("UPDATE customers SET name = f(1)", False),
-    ("UPDATE customers SET name = upper('x')", False),
-    ("UPDATE log SET a = 1", True),
-    ("DELETE FROM customers WHERE ssn = '1'", True),
-    ("INSERT INTO customers VALUES (1, 'a', 'b', 'c')", True),
-    ("INSERT INTO customers VALUES ($1, $2, lower($3), DEFAULT) RETURNING ssn", True),
-    ("INSERT INTO log SELECT id FROM public.customers", True),
-    ("INSERT INTO log SELECT id FROM public.customers WHERE ssn = '1'", False),
-    ("INSERT INTO log SELECT * FROM customers", False),
-    ("INSERT INTO log TABLE customers", False),
-    ("INSERT INTO log SELECT d FROM public.customers AS c (a, b, d)", False),
-    ("INSERT INTO log SELECT j FROM (public.customers JOIN log ON true) AS j", False),
-    ("INSERT INTO log SELECT y FROM v_deep", False),
-    ("INSERT INTO log SELECT ssn FROM mv", False),
-    ("INSERT INTO log SELECT secret FROM parent", False),
-    ("INSERT INTO log SELECT a FROM nosuch", False),
-    ("INSERT INTO nosuch VALUES (1)", True),
-    ("WITH d AS (DELETE FROM customers RETURNING ssn AS q) INSERT INTO log SELECT q FROM d", False),
-    ("WITH d AS (DELETE FROM log RETURNING a) INSERT INTO log SELECT a FROM d", True),
-    ("CREATE TEMP TABLE x AS SELECT ssn FROM public.customers", False),
-    ("CREATE TEMP TABLE x AS SELECT name FROM public.customers", True),
-    ("CREATE TEMP TABLE x (a int)", True),
-    ("SELECT ssn INTO x FROM public.customers", False),
-    ("CREATE TABLE x AS EXECUTE p", False),
-    ("CREATE VIEW x AS SELECT 1", False),
-    ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", False),
-    ("MERGE INTO log USING customers c ON log.a = c.id WHEN MATCHED THEN UPDATE SET a = c.id", True),
-    ("MERGE INTO log USING customers c ON log.a = c.id WHEN MATCHED THEN UPDATE SET a = c.ssn::int", False),
-    ("PREPARE p AS UPDATE customers SET name = ssn", False),
-    ("EXPLAIN ANALYZE UPDATE customers SET name = ssn", False),
-    ("COPY log FROM STDIN", True),
-    ("DO 'begin end'", False),
-    ("not sql", False),
-])
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("SELECT * FROM customers", True),
+        ("UPDATE customers SET name = 'x' WHERE ssn = '1'", True),
+        ("UPDATE customers SET name = email", True),
+        ("UPDATE customers SET name = ssn", False),
+        ("UPDATE customers SET name = (SELECT x FROM v_plain)", False),
+        ("UPDATE customers c SET name = c::text", False),
+        ("UPDATE customers c SET name = (c).ssn", False),
+        ("UPDATE customers SET name = f(1)", False),
+        ("UPDATE customers SET name = upper('x')", False),
+        ("UPDATE log SET a = 1", True),
+        ("DELETE FROM customers WHERE ssn = '1'", True),
+        ("INSERT INTO customers VALUES (1, 'a', 'b', 'c')", True),
+        ("INSERT INTO customers VALUES ($1, $2, lower($3), DEFAULT) RETURNING ssn", True),
+        ("INSERT INTO log SELECT id FROM public.customers", True),
+        ("INSERT INTO log SELECT id FROM public.customers WHERE ssn = '1'", False),
+        ("INSERT INTO log SELECT * FROM customers", False),
+        ("INSERT INTO log TABLE customers", False),
+        ("INSERT INTO log SELECT d FROM public.customers AS c (a, b, d)", False),
+        ("INSERT INTO log SELECT j FROM (public.customers JOIN log ON true) AS j", False),
+        ("INSERT INTO log SELECT y FROM v_deep", False),
+        ("INSERT INTO log SELECT ssn FROM mv", False),
+        ("INSERT INTO log SELECT secret FROM parent", False),
+        ("INSERT INTO log SELECT a FROM nosuch", False),
+        ("INSERT INTO nosuch VALUES (1)", True),
+        ("WITH d AS (DELETE FROM customers RETURNING ssn AS q) INSERT INTO log SELECT q FROM d", False),
+        ("WITH d AS (DELETE FROM log RETURNING a) INSERT INTO log SELECT a FROM d", True),
+        ("CREATE TEMP TABLE x AS SELECT ssn FROM public.customers", False),
+        ("CREATE TEMP TABLE x AS SELECT name FROM public.customers", True),
+        ("CREATE TEMP TABLE x (a int)", True),
+        ("SELECT ssn INTO x FROM public.customers", False),
+        ("CREATE TABLE x AS EXECUTE p", False),
+        ("CREATE VIEW x AS SELECT 1", False),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", False),
+        ("MERGE INTO log USING customers c ON log.a = c.id WHEN MATCHED THEN UPDATE SET a = c.id", True),
+        ("MERGE INTO log USING customers c ON log.a = c.id WHEN MATCHED THEN UPDATE SET a = c.ssn::int", False),
+        ("PREPARE p AS UPDATE customers SET name = ssn", False),
+        ("EXPLAIN ANALYZE UPDATE customers SET name = ssn", False),
+        ("COPY log FROM STDIN", True),
+        ("DO 'begin end'", False),
+        ("not sql", False),
+    ],
+)
 def test_clean_writes(labelled: LabelledCatalogue, text: str, clean: bool) -> None:
     prepared = {"p": analyse("PREPARE p AS SELECT ssn FROM public.customers").statements}
     assert resolve(analyse(text), labelled, Remembered(prepared=prepared)).clean_writes is clean
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("SELECT * FROM pg_stats", True),
-    ("SELECT * FROM pg_catalog.pg_stat_activity", True),
-    ("SELECT * FROM public.pg_stat_statements", True),
-    ("SELECT * FROM pg_toast.pg_toast_1255", True),
-    ("SELECT * FROM v_stats", True),
-    ("SELECT pg_stat_get_activity(1)", True),
-    ("SELECT * FROM pg_class", False),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT * FROM pg_stats", True),
+        ("SELECT * FROM pg_catalog.pg_stat_activity", True),
+        ("SELECT * FROM public.pg_stat_statements", True),
+        ("SELECT * FROM pg_toast.pg_toast_1255", True),
+        ("SELECT * FROM v_stats", True),
+        ("SELECT pg_stat_get_activity(1)", True),
+        ("SELECT * FROM pg_class", False),
+    ],
+)
 def test_revealing(labelled: LabelledCatalogue, text: str, expected: bool) -> None:
     assert resolve(analyse(text), labelled).revealing is expected
 
@@ -167,13 +176,16 @@ def test_rules_act_when_written_to(labelled: LabelledCatalogue) -> None:
     assert "delete" not in resolve(analyse("SELECT * FROM logged"), labelled).verbs
 
 
-@pytest.mark.parametrize("text", [
-    "UPDATE pg_settings SET setting = 'off'",
-    "UPDATE v_settings SET setting = 'off'",
-    "DELETE FROM pg_catalog.pg_attribute",
-    "COPY pg_class FROM STDIN",
-    "INSERT INTO pg_description VALUES (1)",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE pg_settings SET setting = 'off'",
+        "UPDATE v_settings SET setting = 'off'",
+        "DELETE FROM pg_catalog.pg_attribute",
+        "COPY pg_class FROM STDIN",
+        "INSERT INTO pg_description VALUES (1)",
+    ],
+)
 def test_writing_to_the_servers_catalogue(labelled: LabelledCatalogue, text: str) -> None:
     operation = resolve(analyse(text), labelled)
     assert operation.opaque is not None

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from support.pki import Issued, Pki
-from support.process import Process, accepts, free_port, scratch_directory, wait_until
+from support.process import Process, free_port, scratch_directory, wait_until
 from support.psql import PsqlResult, conninfo, psql
 
 COMMAND = str(Path(sys.executable).with_name("ostiary"))
@@ -101,11 +101,8 @@ class Ostiary(Process):
             [COMMAND, "serve", "--config", str(self.configuration)],
             directory=self.directory,
             environment=self.environment,
-            ready=self._is_ready,
+            ready=lambda: self.http("/readyz")[0] == 200,
         )
-
-    def _is_ready(self) -> bool:
-        return accepts(self.port) and self.http("/readyz")[0] in (0, 200)
 
     def write(
         self,

@@ -53,6 +53,7 @@ Q, P, B, D, E, C, S, H, F, X = b"QPBDECSHFX"
 COPY_DATA, COPY_DONE, COPY_FAIL = b"dcf"
 DESCRIBED_STATEMENT, DESCRIBED_PORTAL = b"SP"
 
+
 class Relay:
     """One session after login.
 
@@ -646,9 +647,7 @@ class Relay:
                 head.planned = True
         return None
 
-    def _planned(
-        self, planner: RowPlanner, fields: tuple[Field, ...], verdict: Verdict
-    ) -> RowRewriter | None:
+    def _planned(self, planner: RowPlanner, fields: tuple[Field, ...], verdict: Verdict) -> RowRewriter | None:
         plan = planner.plan(fields, verdict.operation, final=self._final)
         self._final = False
         return plan

@@ -386,9 +386,7 @@ class ClientConnection(Protocol):
     async def _scram(self, name: str) -> Principal:
         """SASL (53.3.1): mechanisms, client-first, server-first, client-final, server-final."""
         service = self._service
-        exchange = service.identity.scram(
-            name, self._address, self.transport.channel_binding("tls-server-end-point")
-        )
+        exchange = service.identity.scram(name, self._address, self.transport.channel_binding("tls-server-end-point"))
         offered = b"".join(cstring(mechanism) for mechanism in exchange.mechanisms())
         self.transport.write(message(b"R", INT32.pack(10) + offered + b"\0"))
         body = await self._password_message()

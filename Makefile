@@ -1,0 +1,80 @@
+# Everything a developer does, by name. Works on a fresh Debian 12 that has nothing but git, make and python3;
+# a second run is quick: what was done is remembered in .stamps/, and done again when what it was made from changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .stamps
+FUZZ_SECONDS ?= 60
+
+COMPILED := gateway/masking/rows.py
+
+.PHONY: help debian venv build demo demo-check test test-slow lint bench soak fuzz lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+debian: $(STAMPS)/debian ## the Debian packages that are missing (root or sudo)
+
+$(STAMPS)/debian: .ci/debian-packages
+	@mkdir -p $(STAMPS)
+	.ci/debian-packages
+	@touch $@
+
+venv: $(STAMPS)/venv ## the virtual environment, from the hash-locked requirements
+
+$(STAMPS)/venv: requirements-dev.txt pyproject.toml setup.py | $(STAMPS)/debian
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-dev.txt
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+build: $(STAMPS)/build ## the modules that gain from it, compiled in place with Cython
+
+$(STAMPS)/build: $(COMPILED) $(COMPILED:.py=.pxd) setup.py $(STAMPS)/venv
+	OSTIARY_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+demo: build ## a gateway in the foreground, with everything around it and commands to try
+	@$(BIN)/python demo/demo.py
+
+demo-check: build ## does what the demo prints, and asserts each outcome
+	@$(BIN)/python demo/demo.py --check
+
+test: build ## all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: build ## the slow ones
+	$(BIN)/python -m pytest -m slow --override-ini faulthandler_timeout=1800
+
+lint: venv ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: build ## direct, pgbouncer and Ostiary side by side; ARGS=--quick only prints; ARGS=--quick for a minute of it
+	$(BIN)/python -m bench.run $(ARGS)
+
+soak: build ## ten minutes of steady load, then memory and evidence are looked at
+	$(BIN)/python -m bench.run --soak $(ARGS)
+
+fuzz: build ## each fuzz target for FUZZ_SECONDS
+	@mkdir -p .fuzz
+	set -e; for target in tests/fuzz/fuzz_*.py; do \
+	    name=$$(basename $$target .py); mkdir -p .fuzz/$$name; \
+	    $(BIN)/python $$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.fuzz/$$name- .fuzz/$$name; \
+	done
+
+# Names neither this machine's paths nor a registry's host. Commit what changes.
+PIP_COMPILE = $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header \
+    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: venv ## requirements*.txt again, from pyproject.toml; ARGS=--upgrade for newer releases
+	$(PIP_COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
+	$(PIP_COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+
+clean: ## everything that was made here; Debian packages stay
+	rm -rf .venv .stamps build dist .fuzz .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	find gateway tests bench demo -name __pycache__ -prune -exec rm -rf {} +
+	find gateway -name '*.so' -delete

@@ -1,0 +1,169 @@
+"""`ostiary explain`: why policy decides as it does."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from gateway.cli.options import config_option, json_option, names
+
+if TYPE_CHECKING:
+    from gateway.model import Factor, Operation, PrincipalKind
+    from gateway.policy import Explanation
+
+
+def _time(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float:
+    if value is None:
+        return time.time()
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("is no time; write it such as 2026-12-31T18:00:00Z") from None
+    if moment.tzinfo is None:
+        raise click.BadParameter("has no zone; write it such as 2026-12-31T18:00:00Z")
+    return moment.timestamp()
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise click.BadParameter("is no IP address") from None
+
+
+@click.command()
+@click.option("--principal", required=True, help="Who asks.")
+@click.option("--groups", multiple=True, callback=names, help="Its groups; repeat, or separate with commas.")
+@click.option("--kind", type=click.Choice(("human", "machine")), default="human", show_default=True)
+@click.option(
+    "--factor",
+    type=click.Choice(("certificate", "password", "scram")),
+    default="certificate",
+    show_default=True,
+    help="How it proved itself.",
+)
+@click.option("--from", "address", default="127.0.0.1", callback=_address, show_default=True, help="From where.")
+@click.option("--at", "moment", callback=_time, help="When, such as 2026-12-31T18:00:00Z. Default: now.")
+@click.option("--target", required=True, help="The target's name.")
+@click.option("--database", help="Default: the target's name.")
+@click.option("--sql", help="The statement; `-` reads standard input. Without it: the connection itself.")
+@config_option
+@json_option
+def explain(
+    principal: str,
+    groups: tuple[str, ...],
+    kind: str,
+    factor: str,
+    address: str,
+    moment: float,
+    target: str,
+    database: str | None,
+    sql: str | None,
+    config_path: Path,
+    as_json: bool,
+) -> None:
+    """Show the decision, each entry and why it did or did not match, and how labels are shown.
+
+    Works from the files alone: no gateway is asked, nothing is recorded, and the target is not reached. What names in
+    the statement mean is assumed, and the answer says so.
+    """
+    from gateway.cli.offline import ASSUMED, Assumed, role_of
+    from gateway.cli.output import say, say_json
+    from gateway.config import load
+    from gateway.errors import GatewayError
+    from gateway.model import Access, Principal
+    from gateway.policy import load_snapshot
+    from gateway.policy.explain import explain as explained
+
+    config = load(config_path)
+    snapshot = load_snapshot(config.policy_files, config.targets, 0)
+    who = Principal(
+        principal, cast("PrincipalKind", kind), frozenset(groups), frozenset({cast("Factor", factor)}), moment
+    )
+    to = next((one for one in config.targets if one.name == target), None)
+    if to is None:
+        known = ", ".join(sorted(one.name for one in config.targets)) or "none"
+        raise GatewayError(f"there is no target {target}: callers are refused", hint=f"targets are: {known}")
+    role = role_of(who, to)
+    if role is None:
+        raise GatewayError(
+            f"no credential of {target} fits {principal}: it is refused, whatever policy says",
+            hint="add one to the target's credentials, or name the right --groups",
+        )
+    access = Access(who, to, database or target, role, address)
+    assumed = Assumed(snapshot)
+    text = sys.stdin.read() if sql == "-" else sql
+    operation = None if text is None else assumed.read(text, access)
+    found = explained(snapshot, access, operation, moment)
+    refusal = None if operation is None else assumed.refusal(operation, access)
+    if found.decision.outcome.value != "allow":
+        refusal = None
+    if as_json:
+        say_json(_described(found, operation, role, refusal, ASSUMED))
+        return
+    if operation is None:
+        say(f"{principal} connects to {target}, database {access.database}, as {role}")
+    else:
+        say(f"{principal} on {target}, database {access.database}, as {role}: {operation.normalised}")
+        for name in ("verbs", "relations", "functions", "labels"):
+            values: frozenset[str] = getattr(operation, name)
+            if values:
+                say(f"  {name}: {', '.join(sorted(values))}")
+    say(str(found))
+    if refusal is not None:
+        say(f"REFUSED all the same, since masks could be evaded: {refusal}")
+    if operation is not None:
+        say(f"Note: {ASSUMED}.")
+
+
+def _described(
+    found: Explanation, operation: Operation | None, role: str, refusal: str | None, assumed: str
+) -> dict[str, object]:
+    from gateway.policy.explain import describe
+
+    decision = found.decision
+    described: dict[str, object] = {
+        "decision": decision.outcome.value if refusal is None else "deny",
+        "rules": decision.rules,
+        "message": decision.message,
+        "observed": decision.observed,
+        "refused_by_masks": refusal,
+        "opaque": found.opaque,
+        "role": role,
+        "entries": [
+            {
+                "effect": one.effect,
+                "name": one.name,
+                "file": one.file,
+                "matches": one.matches,
+                "observe": one.observe,
+                "reasons": one.reasons,
+            }
+            for one in found.entries
+        ],
+        "masks": [{"label": mask.label, "method": describe(mask.method), "files": mask.files} for mask in found.masks],
+        "limits": {
+            "max": found.limits.max,
+            "idle": found.limits.idle,
+            "durability": found.limits.durability,
+            "ends_with_identity": found.limits.ends_with_identity,
+        },
+    }
+    if operation is not None:
+        described["operation"] = {
+            "normalised": operation.normalised,
+            "digest": operation.digest,
+            "verbs": sorted(operation.verbs),
+            "relations": sorted(operation.relations),
+            "functions": sorted(operation.functions),
+            "labels": sorted(operation.labels),
+            "without_where": operation.without_where,
+        }
+        described["assumed"] = assumed
+    return described

@@ -1,0 +1,112 @@
+"""What a statement does, for commands that ask no target: explain and policy test.
+
+Nobody can know what a name means without the database: a table may be a view that calls a function. So that an author
+can try a policy nevertheless, these commands assume what is usual, and say so (`ASSUMED`): every relation is a plain
+table, every function the server's own. The gateway itself never assumes; it reads the target's catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from glob import escape
+from typing import Final
+
+from gateway.masking import guard
+from gateway.model import Access, Credential, Operation, Principal, Target
+from gateway.policy import Snapshot
+from gateway.policy.globs import Globs, is_glob
+from gateway.sql import Analysis, Catalogue, LabelledCatalogue, analyse, resolve
+
+ASSUMED: Final = (
+    "the target was not asked: each relation is taken for a plain table (no view, trigger, child or partition), each "
+    "function for PostgreSQL's own, and labelled columns for there"
+)
+
+DEFAULT_SCHEMA: Final = "public"
+"""Where an unqualified relation is assumed, and wherever a label's pattern could mean it."""
+
+FIRST_OID: Final = 16384
+"""FirstNormalObjectId (access/transam.h): below, objects are the server's own."""
+
+TEXT_TYPE: Final = "25"
+"""pg_type.oid of text."""
+
+
+class Assumed:
+    """Reads statements against an assumed catalogue; what it read last is kept for `refusal`."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def read(self, text: str, access: Access) -> Operation:
+        """`gateway.policy.cases.Analyse`."""
+        analysis = analyse(text)
+        return resolve(analysis, _catalogue(analysis, self._snapshot.column_labels(access.target.name)))
+
+    def refusal(self, operation: Operation, access: Access) -> str | None:
+        """Why masks refuse what policy allows, None when they don't (as `gateway.session.pipeline` asks)."""
+        policy = self._snapshot.for_access(access)
+        labels = {label for _, label in self._snapshot.column_labels(access.target.name)}
+        hidden = frozenset(label for label in labels if policy.method_for((label,)).name != "clear")
+        return guard(operation, hidden) if hidden else None
+
+
+def credential_of(principal: Principal, target: Target) -> Credential | None:
+    """The credential that the gateway would log in with: the first that fits (`gateway.session.admit`)."""
+    for credential in target.credentials:
+        if not credential.principals and not credential.groups:
+            return credential
+        if Globs.of(credential.principals).match(principal.name) or Globs.of(credential.groups).any(principal.groups):
+            return credential
+    return None
+
+
+def role_of(principal: Principal, target: Target) -> str | None:
+    """`gateway.policy.cases.RoleOf`."""
+    credential = credential_of(principal, target)
+    return None if credential is None else credential.user
+
+
+def _catalogue(analysis: Analysis, labels: Sequence[tuple[str, str]]) -> LabelledCatalogue:
+    """A database that has just what the statement names and the labels ask for."""
+    patterns = [(*pattern.split("."), label) for pattern, label in labels if pattern.count(".") == 2]
+    relations: list[tuple[str, ...]] = []
+    columns: list[tuple[str, ...]] = []
+    bound: list[tuple[str, str]] = []
+    named = sorted({name for statement in analysis.statements for name in statement.relations}, key=str)
+    places = [(schema, name.name) for name in named for schema in _schemas(name.schema, name.name, patterns)]
+    for oid, (schema, table) in enumerate(places, FIRST_OID):
+        relations.append((str(oid), schema, table, "r", "0"))
+        found: dict[str, list[str]] = {}
+        for of_schema, of_table, column, label in patterns:
+            if fnmatchcase(schema, of_schema) and fnmatchcase(table, of_table):
+                # A pattern's column has no name of its own; it stands for itself.
+                found.setdefault(column, []).append(label)
+        for number, (column, of_column) in enumerate(found.items(), 1):
+            columns.append((str(oid), str(number), column, TEXT_TYPE))
+            if "." not in schema + table:
+                bound += [(".".join(map(escape, (schema, table, column))), label) for label in of_column]
+    return Catalogue.from_rows(
+        relations=relations,
+        columns=columns,
+        schemas=[(schema,) for schema in sorted({DEFAULT_SCHEMA, *(schema for schema, _ in places)})],
+        inheritance=(),
+        definitions=(),
+        dependencies=(),
+        functions=(),
+        operators=(),
+        types=(),
+        type_functions=(),
+        domain_checks=(),
+        casts=(),
+        view_columns={},
+    ).bind(bound)
+
+
+def _schemas(schema: str | None, table: str, patterns: Iterable[tuple[str, ...]]) -> list[str]:
+    """Where a relation is: where the statement says, or in every schema that a label's pattern could mean."""
+    if schema is not None:
+        return [schema]
+    named = {of_schema for of_schema, of_table, *_ in patterns if fnmatchcase(table, of_table)}
+    return sorted({DEFAULT_SCHEMA, *(of_schema for of_schema in named if not is_glob(of_schema))})
