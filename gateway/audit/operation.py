@@ -23,6 +23,10 @@ Source = Literal["query", "parse", "execute", "copy", "function"]
 """Which kind of client message an operation came in."""
 
 
+LONGEST_NUMBER = 20
+"""Digits that are left room for: of 2**64."""
+
+
 class OperationDecided(Event, frozen=True):
     """Policy, or a mask that could be evaded, decided one operation. A refused one has severity medium.
 
@@ -36,6 +40,7 @@ class OperationDecided(Event, frozen=True):
     decision   what policy says
     source     the kind of message it came in
     refusal    why a mask refuses what policy allows; None: policy's word stands
+    halves     what `halves_of` gave for the same but the number; None: rendered here
     """
 
     class_uid = Class.DATASTORE_ACTIVITY
@@ -46,42 +51,50 @@ class OperationDecided(Event, frozen=True):
     decision: Decision
     source: Source
     refusal: str | None = None
+    halves: tuple[bytes, bytes] | None = None
 
     def context(self) -> bytes:
         return self.session.as_actor
 
     def body(self) -> bytes:
-        body = self._render(None)
-        if len(body) <= MAX_BODY:
-            return body
+        before, after = self.halves_of() if self.halves is None else self.halves
+        return b"%b%d%b" % (before, self.number, after)
+
+    def halves_of(self) -> tuple[bytes, bytes]:
+        """What stands before and behind the number: the same each time that the operation is run again."""
+        before, after = self._render(None)
+        size = len(before) + len(after) + LONGEST_NUMBER
+        if size <= MAX_BODY:
+            return before, after
         whole = len(encode(self.operation.normalised))
-        room = max(64, MAX_BODY - (len(body) - whole) - len(b',"statement_length":') - 12)
-        body = self._render(room)
-        if len(body) <= MAX_BODY:
-            return body
+        room = max(64, MAX_BODY - (size - whole) - len(b',"statement_length":') - 12)
+        before, after = self._render(room)
+        if len(before) + len(after) + LONGEST_NUMBER <= MAX_BODY:
+            return before, after
         return self._render(64, names=8)
 
-    def _render(self, room: int | None, names: int = MAX_BODY) -> bytes:
+    def _render(self, room: int | None, names: int = MAX_BODY) -> tuple[bytes, bytes]:
         """``room``: encoded bytes for the text, None for all of it; ``names``: how many of each list are kept."""
         operation = self.operation
         decision = self.decision
         normalised = operation.normalised
         text = encode(normalised if room is None else bounded(normalised, room))
-        body = b'%b,%b,"query_info":{"query_string":%b,"uid":%b},%b,"operation":%d,"source":"%b",%b' % (
+        before = b'%b,%b,"query_info":{"query_string":%b,"uid":%b},%b,"operation":' % (
             _verdict(operation.verbs, decision.outcome, self.refusal, decision.message),
             self.session.as_actor,
             text,
             encode(operation.digest),
             _authorization(decision.outcome, decision.rules[:names]),
-            self.number,
+        )
+        after = b',"source":"%b",%b' % (
             self.source.encode("ascii"),
             _facts(operation.verbs, operation.relations, operation.labels, decision.observed, names),
         )
         if operation.opaque is not None:
-            body += b',"opaque":' + encode(bounded(operation.opaque, MAX_TEXT))
+            after += b',"opaque":' + encode(bounded(operation.opaque, MAX_TEXT))
         if room is not None:
-            body += b',"statement_length":%d' % len(normalised)
-        return body
+            after += b',"statement_length":%d' % len(normalised)
+        return before, after
 
 
 @lru_cache(maxsize=4096)

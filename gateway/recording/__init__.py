@@ -12,7 +12,7 @@ export.py     show (text), export (JSON lines)
 listing.py    which recordings there are
 """
 
-from gateway.recording.events import SessionHeader
+from gateway.recording.events import SessionHeader, operation_constant
 from gateway.recording.export import export, show
 from gateway.recording.format import ClosingHead, Finding, RecordingDamaged
 from gateway.recording.listing import Listed, listing
@@ -31,6 +31,7 @@ __all__ = [
     "SessionHeader",
     "export",
     "listing",
+    "operation_constant",
     "show",
     "verify",
 ]

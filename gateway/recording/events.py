@@ -70,24 +70,31 @@ def opened(header: SessionHeader, *, node: str, key: str) -> bytes:
     )
 
 
-def operation_event(
+def operation_line(
     time: float,
     number: int,
-    operation: Operation,
-    decision: Decision,
+    constant: bytes,
     parameters: Sequence[bytes | None] | None,
     formats: Sequence[int],
-    source: Source,
     store: StoreBlob,
-) -> dict[str, object]:
-    """An operation, with its full text and parameters. What is too large to stand inline goes through ``store``."""
+) -> bytes:
+    """An operation's line: ``constant`` is what `operation_constant` gave. Large parameters go through ``store``."""
+    if not parameters:
+        return b'{"event":"operation","time":%r,"operation":%d,%b}\n' % (time, number, constant)
+    rendered = orjson.dumps(_parameters(parameters, formats, store))
+    return b'{"event":"operation","time":%r,"operation":%d,%b,"parameters":%b}\n' % (time, number, constant, rendered)
+
+
+def operation_constant(operation: Operation, decision: Decision, source: Source, store: StoreBlob | None) -> bytes:
+    """What stays the same each time that an operation is run: members of its event, without braces.
+
+    store  takes a text that is too large to stand inline, and then the result is good for this one event only;
+           None: the text is short
+    """
     text = operation.text
     event: dict[str, object] = {
-        "event": "operation",
-        "time": time,
-        "operation": number,
         "source": source,
-        "text": text if len(text) <= INLINE else store(_slices(text)),
+        "text": text if store is None or len(text) <= INLINE else store(_slices(text)),
         "digest": operation.digest,
         "verbs": sorted(operation.verbs),
         "outcome": decision.outcome.value,
@@ -107,9 +114,7 @@ def operation_event(
         event["message"] = decision.message
     if decision.observed:
         event["observed"] = decision.observed
-    if parameters:
-        event["parameters"] = _parameters(parameters, formats, store)
-    return event
+    return dumps(event)[1:-2]
 
 
 def dumps(event: Mapping[str, object]) -> bytes:

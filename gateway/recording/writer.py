@@ -20,7 +20,7 @@ from zstandard import ZstdCompressor
 from gateway.errors import RecordingFailed
 from gateway.model import Decision, Operation
 from gateway.recording import directory as directories
-from gateway.recording.events import SessionHeader, Source, dumps, opened, operation_event
+from gateway.recording.events import SessionHeader, Source, dumps, opened, operation_constant, operation_line
 from gateway.recording.format import (
     BLOB,
     BLOB_CHUNK,
@@ -211,21 +211,25 @@ class Recorder:
         parameters: Sequence[bytes | None] | None = None,
         formats: Sequence[int] = (),
         source: Source = "query",
+        constant: bytes | None = None,
     ) -> None:
         """An operation that was decided; nothing of it may be forwarded before `commit`.
 
         number      counts the session's operations, upwards
         operation   its ``text`` is kept as it is: password clauses must be blanked already
         parameters  values as in Bind (None: NULL), formats  their codes as in Bind
+        constant    what `operation_constant` gave for the same operation, decision and source; None: rendered here
 
         Raises RecordingFailed.
         """
         self._usable()
         try:
-            event = operation_event(
-                self._clock(), number, operation, decision, parameters, formats, source, self._store_blob
-            )
-            line = self._bounded(event)
+            if constant is None:
+                constant = operation_constant(operation, decision, source, self._store_blob)
+            time = self._clock()
+            line = operation_line(time, number, constant, parameters, formats, self._store_blob)
+            if len(line) > MAX_PAYLOAD:
+                line = self._outsourced({"event": "operation", "time": time, "operation": number}, line)
             if len(line) < COMPRESS_FROM:
                 self._append(OPERATION, line, events=1)
             else:
@@ -385,11 +389,13 @@ class Recorder:
         line = dumps(event)
         if len(line) <= MAX_PAYLOAD:
             return line
+        return self._outsourced({key: event[key] for key in ("event", "time", "operation") if key in event}, line)
+
+    def _outsourced(self, kept: dict[str, object], line: bytes) -> bytes:
         if not self._blobs:
+            # Not between gathered events and their time: see _gather.
             self._write_gathered()
-        short: dict[str, object] = {key: event[key] for key in ("event", "time", "operation") if key in event}
-        short["detail"] = self._store_blob([line])
-        return dumps(short)
+        return dumps({**kept, "detail": self._store_blob([line])})
 
     def _store_blob(self, parts: Iterable[bytes]) -> dict[str, object]:
         """Writes ``parts`` as one blob of the event that comes next, cut into chunks, and gives its reference."""

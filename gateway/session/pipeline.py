@@ -8,7 +8,7 @@ forwarded: a denial that can't be recorded is no less a reason to end the sessio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -19,11 +19,14 @@ from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded
 from gateway.masking import guard
 from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Verdict
-from gateway.recording import Recorded, Recorder, SessionHeader
+from gateway.recording import Recorded, Recorder, SessionHeader, operation_constant
 from gateway.recording.events import Source
 from gateway.session.admit import Admitted, Gate, Rules
 from gateway.session.live import LiveSession
 from gateway.verbs import SETS
+
+MAX_RENDERED: Final = 8 * 1024
+"""Characters of a text that is kept rendered; longer ones are rendered each time."""
 
 MAX_REMEMBERED: Final = 4096
 """Decisions kept of one session: statements of an application, not of a bulk load."""
@@ -35,12 +38,21 @@ NOTHING_HIDDEN: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
+class _Rendered:
+    """What the recording and the audit log say each time that an operation is run; rendered once."""
+
+    constant: bytes | None
+    halves: tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class _Remembered:
     operation: Operation
     decision: Decision
     refusal: str | None
     tainted: bool
     synced: bool
+    rendered: dict[Source, _Rendered] = field(default_factory=dict)
 
 
 class Corridor:
@@ -63,6 +75,7 @@ class Corridor:
         self.hidden = NOTHING_HIDDEN
         self.planner: RowPlanner | None = None
         self.policy = admitted.policy
+        self.clock = gate.clock
         self._gate = gate
         self._rules = admitted.rules
         self._recorder = recorder
@@ -119,14 +132,25 @@ class Corridor:
         live = self.live
         live.operations = number
         decision = remembered.decision
-        self._recorder.operation(number, operation, decision, parameters=parameters, formats=formats, source=source)
+        refusal = remembered.refusal
+        rendered = remembered.rendered.get(source) or self._render(remembered, source)
+        self._recorder.operation(
+            number,
+            operation,
+            decision,
+            parameters=parameters,
+            formats=formats,
+            source=source,
+            constant=rendered.constant,
+        )
+        context = self.admitted.context
         self._gate.audit.append(
-            OperationDecided(self.admitted.context, number, operation, decision, source, remembered.refusal)
+            OperationDecided(context, number, operation, decision, source, refusal, rendered.halves)
         )
         self._uncommitted = True
         if remembered.synced:
             self._synced = True
-        if decision.outcome is Outcome.ALLOW and remembered.refusal is None:
+        if decision.outcome is Outcome.ALLOW and refusal is None:
             return Verdict(operation, number, self.planner, remembered.tainted)
         live.denied += 1
         return Verdict(
@@ -137,6 +161,14 @@ class Corridor:
             self._denial(remembered, number),
             b"OSTIARY_DENIED_%d_%s" % (number, self._random(8).hex().encode()),
         )
+
+    def _render(self, remembered: _Remembered, source: Source) -> _Rendered:
+        operation, decision = remembered.operation, remembered.decision
+        event = OperationDecided(self.admitted.context, 0, operation, decision, source, remembered.refusal)
+        short = len(operation.text) <= MAX_RENDERED
+        constant = operation_constant(operation, decision, source, None) if short else None
+        rendered = remembered.rendered[source] = _Rendered(constant, event.halves_of())
+        return rendered
 
     def _decide(self, operation: Operation) -> _Remembered:
         decision = self.policy.decide(operation, self._gate.clock())

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import orjson
 from recording.made import ALLOW, NOON, operation
 
-from gateway.model import Decision, Outcome
-from gateway.recording.events import dumps, encode_text, operation_event
+from gateway.model import Decision, Operation, Outcome
+from gateway.recording.events import Source, dumps, encode_text, operation_constant, operation_line
 from gateway.recording.format import INLINE
 
 
@@ -19,6 +20,16 @@ class Store:
         return {"blob": len(self.blobs) - 1}
 
 
+def line_of(
+    operation: Operation, decision: Decision, parameters: list[bytes | None] | None, source: Source, store: Store
+) -> dict[str, Any]:
+    constant = operation_constant(operation, decision, source, store)
+    line = operation_line(NOON, 7, constant, parameters, (), store)
+    assert line.endswith(b"}\n")
+    event: dict[str, Any] = orjson.loads(line)
+    return event
+
+
 def test_everything_policy_saw_is_kept() -> None:
     seen = operation(
         relations=frozenset({"public.b", "public.a"}),
@@ -28,7 +39,7 @@ def test_everything_policy_saw_is_kept() -> None:
         opaque="a reason",
     )
     decision = Decision(Outcome.DENY, ("one", "two"), "ask", ("three",))
-    event = operation_event(NOON, 7, seen, decision, None, (), "parse", Store())
+    event = line_of(seen, decision, None, "parse", Store())
     assert event == {
         "event": "operation",
         "time": NOON,
@@ -38,31 +49,31 @@ def test_everything_policy_saw_is_kept() -> None:
         "digest": "a" * 64,
         "verbs": ["select"],
         "outcome": "deny",
-        "rules": ("one", "two"),
+        "rules": ["one", "two"],
         "relations": ["public.a", "public.b"],
         "functions": ["count", "f"],
         "untrusted_functions": ["f"],
         "labels": ["pii.ssn"],
         "opaque": "a reason",
         "message": "ask",
-        "observed": ("three",),
+        "observed": ["three"],
     }
 
 
 def test_the_largest_text_that_stands_inline() -> None:
     store = Store()
-    inline = operation_event(NOON, 1, operation("x" * INLINE), ALLOW, None, (), "query", store)
+    inline = line_of(operation("x" * INLINE), ALLOW, None, "query", store)
     assert inline["text"] == "x" * INLINE
-    large = operation_event(NOON, 1, operation("x" * (INLINE + 1)), ALLOW, None, (), "query", store)
+    large = line_of(operation("x" * (INLINE + 1)), ALLOW, None, "query", store)
     assert large["text"] == {"blob": 0}
     assert store.blobs == [b"x" * (INLINE + 1)]
 
 
 def test_the_largest_parameters_that_stand_inline() -> None:
     store = Store()
-    inline = operation_event(NOON, 1, operation(), ALLOW, [b"x" * (INLINE - 16)], (), "query", store)
+    inline = line_of(operation(), ALLOW, [b"x" * (INLINE - 16)], "query", store)
     assert inline["parameters"] == ["x" * (INLINE - 16)]
-    large = operation_event(NOON, 1, operation(), ALLOW, [b"x" * (INLINE - 15)], (), "query", store)
+    large = line_of(operation(), ALLOW, [b"x" * (INLINE - 15)], "query", store)
     assert large["parameters"] == {"blob": 0, "count": 1, "formats": []}
     assert store.blobs == [(INLINE - 15).to_bytes(4, "big") + b"x" * (INLINE - 15)]
 

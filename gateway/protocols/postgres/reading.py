@@ -105,8 +105,11 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
+    """``plain``: running it changes neither the catalogue nor what a name stands for."""
+
     operation: Operation
     analysis: Analysis
+    plain: bool
 
 
 class Reading:
@@ -206,7 +209,7 @@ class Reading:
         if not self.unrestricted and self._unknown(analysis) and self._database.refresh_for_unknown():
             return None
         operation = parsed(analysis, resolve(analysis, self._labelled, self._remembered, type_oids(types)))
-        read = _Read(operation, analysis)
+        read = _Read(operation, analysis, _is_plain(operation, analysis))
         depends = any(statement.executes or statement.fetches for statement in analysis.statements)
         if not depends and len(raw) <= MAX_KEPT_TEXT:
             if len(self._understood) >= MAX_UNDERSTOOD:
@@ -244,11 +247,10 @@ class Reading:
     def asked(self, ask: Ask, verdict: Verdict) -> None:
         """The operation that was just read has its verdict; what goes to the target changes what names mean."""
         read, self._last = self._last, None
-        if verdict.denial is not None:
+        if verdict.denial is not None or (read is not None and read.plain and not ask.name):
             return
         operation = verdict.operation
-        unsure = operation.opaque is not None or bool(operation.untrusted_functions)
-        if ask.source != "parse" and (unsure or not _CHANGES_CATALOGUE.isdisjoint(operation.verbs)):
+        if ask.source != "parse" and _may_change_catalogue(operation):
             self.changes_catalogue = True
             self._database.changed()
         if read is None:
@@ -267,6 +269,16 @@ class Reading:
         """The target is idle: what was changed is committed, and the catalogue can see it."""
         self.changes_catalogue = False
         self._database.changed()
+
+
+def _may_change_catalogue(operation: Operation) -> bool:
+    unsure = operation.opaque is not None or bool(operation.untrusted_functions)
+    return unsure or not _CHANGES_CATALOGUE.isdisjoint(operation.verbs)
+
+
+def _is_plain(operation: Operation, analysis: Analysis) -> bool:
+    names = (name for statement in analysis.statements for name in (statement.prepares, statement.declares))
+    return not _may_change_catalogue(operation) and not any(name is not None for name in names)
 
 
 def _add(names: dict[str, tuple[Statement, ...]], name: str, statements: tuple[Statement, ...]) -> None:

@@ -84,6 +84,8 @@ class Relay:
         "ask",
         "encoding",
         "hides",
+        "keep_rows",
+        "kept",
         "observe_columns",
         "results",
         "stale",
@@ -94,12 +96,17 @@ class Relay:
         "unsafe",
     )
 
-    def __init__(self, *, application_name: bytes = b"ostiary", observe_columns: bool = True) -> None:
+    def __init__(
+        self, *, application_name: bytes = b"ostiary", observe_columns: bool = True, keep_rows: bool = False
+    ) -> None:
         self.ask: Ask | None = None
         self.stale = False
         self.to_server: list[bytes] = []
         self.to_client: list[bytes] = []
         self.results: list[Result] = []
+        self.keep_rows = keep_rows
+        self.kept: list[tuple[int, bytes]] = []
+        """Rows as the client gets them, with their operation's number; only with ``keep_rows``."""
         self.status = ord("I")
         self.terminated = False
         self.encoding = b"UTF8"
@@ -441,6 +448,8 @@ class Relay:
             self._server_through -= pos
             if sent:
                 sent[0].size += pos
+                if self.keep_rows:
+                    self._keep(sent[0], buf[:pos])
         self._server_need = 0
         while end - pos >= 5:
             kind = buf[pos]
@@ -457,6 +466,8 @@ class Relay:
                     done, rows = skip_rows(buf, pos, kind)
                     head.rows += rows
                     head.size += done - pos
+                    if self.keep_rows:
+                        self._keep(head, buf[pos:done])
                     pos = done
                     if end - pos >= 5 and buf[pos] == kind:  # it begins here and goes on in later chunks: stream
                         length = INT32.unpack_from(buf, pos + 1)[0]
@@ -465,6 +476,8 @@ class Relay:
                         head.rows += 1
                         head.size += end - pos
                         self._server_through = pos + 1 + length - end
+                        if self.keep_rows:
+                            self._keep(head, buf[pos:end])
                         pos = end
                     continue
                 done, rows = skip_rows(buf, pos, kind)
@@ -475,6 +488,8 @@ class Relay:
                 masked = plan.apply(buf[pos:done])
                 head.rows += rows
                 head.size += len(masked)
+                if self.keep_rows:
+                    self._keep(head, masked)
                 out.append(buf[start:pos])
                 out.append(masked)
                 pos = start = done
@@ -508,6 +523,10 @@ class Relay:
         if stalled is not None and (stalled.confirmed or not self._pending(stalled)):
             self._stalled = None
             self._run_client()
+
+    def _keep(self, head: Sent, data: bytes) -> None:
+        if head.verdict is not None and data:
+            self.kept.append((head.verdict.number, data))
 
     def _pending(self, state: Prepared | Portal) -> bool:
         return any(entry.statement is state or entry.portal is state for entry in self._sent)

@@ -95,18 +95,18 @@ class Traffic:
         self._server = upstream.stream.transport
         self._corridor = corridor
         self._reading = reading
-        self._results = results
         self._on_end = on_end
-        self._relay = Relay(application_name=application_name)
+        self._relay = Relay(application_name=application_name, keep_rows=results)
         self._relay.hides = corridor.planner is not None
         for name, value in upstream.parameters:
             self._relay.parameter(name, value)
+        self._holding = False
         self._answering = False
         self._reloading = False
         self._syncing = False
         self._over = False
         self._cancelling = False
-        self._seconds = dialler.reactor.seconds
+        self._clock = corridor.clock
         self._from_client = Valve(client)
         self._from_server = Valve(self._server)
         client.registerProducer(_Backpressure(self._from_server), True)
@@ -153,6 +153,8 @@ class Traffic:
             relay.decided(verdict)
         if relay.stale and not self._reloading:
             self._reload()
+        if relay.kept:
+            self._keep()
         if relay.results:
             self._ended()
         if relay.to_client:
@@ -161,10 +163,13 @@ class Traffic:
             self._to_server()
         if self._reading.changes_catalogue and relay.idle:
             self._reading.settled()
-        if relay.holding or self._syncing:
-            self._from_client.shut("holding")
-        else:
-            self._from_client.open("holding")
+        holding = self._syncing or relay.holding
+        if holding is not self._holding:
+            self._holding = holding
+            if holding:
+                self._from_client.shut("holding")
+            else:
+                self._from_client.open("holding")
 
     def _to_client(self) -> None:
         out = self._relay.to_client
@@ -195,7 +200,13 @@ class Traffic:
         results, self._relay.results = self._relay.results, []
         for result in results:
             self._corridor.result(result.number, result.status, result.rows, result.size, result.columns)
-        self._corridor.live.last_active = self._seconds()
+        self._corridor.live.last_active = self._clock()
+
+    def _keep(self) -> None:
+        """Rows as the client gets them go to the recording, before they go to the client."""
+        kept, self._relay.kept = self._relay.kept, []
+        for number, data in kept:
+            self._corridor.rows(number, data)
 
     # --- questions --------------------------------------------------------------------------------------------
 
