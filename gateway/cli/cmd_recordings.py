@@ -169,7 +169,8 @@ class _Task:
     problem: str | None
 
     def run(self) -> Iterator[Report]:
-        from gateway.recording import ClosingHead
+        from gateway.errors import RecordingFailed
+        from gateway.recording import ClosingHead, Finding, Report
         from gateway.recording import verify as check
 
         for path in self.paths:
@@ -177,7 +178,12 @@ class _Task:
             closed = None
             if said is not None and said.length is not None and said.head is not None:
                 closed = ClosingHead(said.length, said.head)
-            yield check(path, self.public, closed=closed, audited=self.evidence is not None)
+            audited = self.evidence is not None
+            try:
+                yield check(path, self.public, closed=closed, audited=audited)
+            except RecordingFailed as error:
+                # One that can't be read must not keep the others from being verified.
+                yield Report(path, "missing", (Finding("missing", 0, 0, error.message),), audited=audited)
 
 
 def _task(named: tuple[str, ...], public_key: Path | None, audit_log: Path | None, config_path: Path) -> _Task:

@@ -42,7 +42,10 @@ def _fields(found: Status) -> Iterator[tuple[str, object]]:
             yield "not ready", f"{check.name}: {check.problem}"
     for listener in found.listeners:
         yield "listener", listener
-    yield "policy", f"snapshot {found.snapshot}, {found.policy[:12]}, {found.targets} targets"
+    yield (
+        "policy",
+        f"snapshot {found.snapshot}, {found.policy[:12]}, {found.targets} target{'' if found.targets == 1 else 's'}",
+    )
     yield "reloads", f"{found.reloads} taken, {found.refused_reloads} refused"
     yield "sessions", f"{found.sessions} live, {found.sessions_begun} begun"
     yield "operations", f"{found.operations - found.denied} allowed, {found.denied} denied, {found.rows} rows"

@@ -78,11 +78,13 @@ def _shown(key: str, value: object) -> object:
 
 
 def _json(_logger: object, _method: str, fields: Fields) -> str:
-    return encode({key: _plain(value) for key, value in fields.items()}).decode("ascii", "backslashreplace")
+    ordered = {key: fields.pop(key) for key in ("timestamp", "level", "event") if key in fields}
+    return encode({key: _plain(value) for key, value in {**ordered, **fields}.items()}).decode()
 
 
 def _journal(logger: object, method: str, fields: Fields) -> str:
-    return f"<{PRIORITIES.get(str(fields.get('level')), 6)}>{_json(logger, method, fields)}"
+    priority = PRIORITIES.get(str(fields.get("level")), 6)
+    return f"<{priority}>{_json(logger, method, fields)}"
 
 
 def _plain(value: object) -> object:

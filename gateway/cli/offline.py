@@ -13,9 +13,10 @@ from glob import escape
 from typing import Final
 
 from gateway.masking import guard
-from gateway.model import Access, Credential, Operation, Principal, Target
+from gateway.model import Access, Operation, Principal, Target
 from gateway.policy import Snapshot
-from gateway.policy.globs import Globs, is_glob
+from gateway.policy.globs import is_glob
+from gateway.session.admit import credential_for
 from gateway.sql import Analysis, Catalogue, LabelledCatalogue, analyse, resolve
 
 ASSUMED: Final = (
@@ -52,19 +53,9 @@ class Assumed:
         return guard(operation, hidden) if hidden else None
 
 
-def credential_of(principal: Principal, target: Target) -> Credential | None:
-    """The credential that the gateway would log in with: the first that fits (`gateway.session.admit`)."""
-    for credential in target.credentials:
-        if not credential.principals and not credential.groups:
-            return credential
-        if Globs.of(credential.principals).match(principal.name) or Globs.of(credential.groups).any(principal.groups):
-            return credential
-    return None
-
-
 def role_of(principal: Principal, target: Target) -> str | None:
     """`gateway.policy.cases.RoleOf`."""
-    credential = credential_of(principal, target)
+    credential = credential_for(target, principal)
     return None if credential is None else credential.user
 
 

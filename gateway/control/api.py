@@ -124,8 +124,9 @@ class _Api:
 
     def reload(self, who: Caller, _request: Any) -> object:
         gateway = self._gateway
+        # What came of it is an event of the reload's own, but that comes when it is done.
+        self._say(AdministrativeAct(who.name, "configuration.reload"))
         try:
-            # It writes its own audit event, whoever asked.
             restart = gateway.reload(who.name)
         except RecordingFailed:
             raise

@@ -19,6 +19,7 @@ class Totals:
     operations: int
     denied: int
     rows: int
+    size: int
 
 
 class CountedSessions(LiveSessions):
@@ -26,7 +27,7 @@ class CountedSessions(LiveSessions):
 
     def __init__(self) -> None:
         super().__init__()
-        self._begun = self._operations = self._denied = self._rows = 0
+        self._begun = self._operations = self._denied = self._rows = self._size = 0
 
     def enter(self, session: LiveSession) -> None:
         super().enter(session)
@@ -38,12 +39,14 @@ class CountedSessions(LiveSessions):
             self._operations += session.operations
             self._denied += session.denied
             self._rows += session.rows
+            self._size += session.size
         super().leave(session)
 
     def totals(self) -> Totals:
-        operations, denied, rows = self._operations, self._denied, self._rows
+        operations, denied, rows, size = self._operations, self._denied, self._rows, self._size
         for session in self:
             operations += session.operations
             denied += session.denied
             rows += session.rows
-        return Totals(self._begun, operations, denied, rows)
+            size += session.size
+        return Totals(self._begun, operations, denied, rows, size)

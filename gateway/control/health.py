@@ -10,12 +10,13 @@ from gateway.errors import RecordingFailed
 
 
 def readiness(gateway: Running) -> Readiness:
-    """What a new session needs: somebody who listens, a place for its recording, an audit log."""
+    """What a new session needs: somebody who listens, a certificate, an audit log, a place for its recording."""
     checks = (
         _check("listening", None if gateway.opened else "the listeners are not open"),
         _check("accepting", "the gateway is being stopped" if gateway.stopping else None),
         _check("audit log", gateway.audit.failed),
         _check("recordings", _recordings(gateway)),
+        _check("certificate", _certificate(gateway)),
     )
     return Readiness(all(check.ok for check in checks), checks)
 
@@ -35,3 +36,9 @@ def _recordings(gateway: Running) -> str | None:
     if free < recordings.low_water:
         return f"{free} bytes are free, below recording.low_water ({recordings.low_water})"
     return None
+
+
+def _certificate(gateway: Running) -> str | None:
+    if gateway.clock() < gateway.certificate_ends:
+        return None
+    return "the gateway's certificate has expired; clients that verify it are gone"

@@ -69,6 +69,12 @@ class GatewayCollector(Collector):
         operations.add_metric(["deny"], totals.denied)
         yield operations
         yield _counter("ostiary_rows", "Rows that clients got.", totals.rows)
+        yield _counter("ostiary_result_bytes", "Bytes of those rows.", totals.size)
+        databases = tuple(gateway.catalogues)
+        loads = CounterMetricFamily("ostiary_catalogue_loads", "Loads of a database's catalogue.", labels=["outcome"])
+        loads.add_metric(["loaded"], sum(database.generation for database in databases))
+        loads.add_metric(["failed"], sum(database.failures for database in databases))
+        yield loads
         logins = CounterMetricFamily("ostiary_logins", "Logins by outcome.", labels=["outcome"])
         logins.add_metric(["session"], gateway.service.logins)
         logins.add_metric(["refused"], gateway.service.refused)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from gateway.audit import AuditLog
@@ -17,6 +17,15 @@ class Sink(Protocol):
     """One way of the audit log to a receiver."""
 
     def status(self) -> SinkStatus: ...
+
+
+class Database(Protocol):
+    """What is known of one database: how often its catalogue was loaded, and how often that failed."""
+
+    @property
+    def generation(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
 
 
 class Logins(Protocol):
@@ -68,6 +77,8 @@ class Running(Protocol):
     def audit(self) -> AuditLog: ...
     @property
     def sinks(self) -> Sequence[Sink]: ...
+    @property
+    def catalogues(self) -> Iterable[Database]: ...
     @property
     def service(self) -> Logins: ...
     def clock(self) -> float:

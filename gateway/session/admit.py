@@ -117,7 +117,7 @@ class Gate:
         target = rules.targets.get(name)
         if target is None or target.protocol != protocol:
             raise _no("no such target")
-        credential = next((one for one in target.credentials if _fits(one, principal)), None)
+        credential = credential_for(target, principal)
         if credential is None:
             raise _no("no credential of the target fits the principal")
         access = Access(principal, target, database or name, credential.user, address)
@@ -161,6 +161,11 @@ def _no(reason: str) -> NotAdmitted:
         reason=reason,
         hint="dbname=TARGET or dbname=TARGET/DATABASE selects the target; ask an operator for access.",
     )
+
+
+def credential_for(target: Target, principal: Principal) -> Credential | None:
+    """The first credential whose who fits; with neither key it fits everybody. None: nobody may use this target so."""
+    return next((one for one in target.credentials if _fits(one, principal)), None)
 
 
 def _fits(credential: Credential, principal: Principal) -> bool:

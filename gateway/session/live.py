@@ -22,6 +22,7 @@ class LiveSession:
     operations: int = 0
     denied: int = 0
     rows: int = 0
+    size: int = 0
     last_active: float = 0.0
     expires: float | None = None
 

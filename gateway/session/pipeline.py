@@ -222,6 +222,7 @@ class Corridor:
     def result(self, number: int, status: str, rows: int, size: int, columns: tuple[str, ...]) -> None:
         """How an operation ended. Raises RecordingFailed."""
         self.live.rows += rows
+        self.live.size += size
         self._recorder.result(number, status=status, columns=columns or None, rows=rows, size=size)
 
     def rows(self, number: int, data: bytes) -> None:

@@ -7,7 +7,7 @@ gateway, and every `TTL` for DDL that didn't. A database that can't be read has 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import structlog
@@ -289,6 +289,9 @@ class Catalogues:
         self._audit = audit
         self._clock = clock
         self._databases: dict[tuple[str, str], Database] = {}
+
+    def __iter__(self) -> Iterator[Database]:
+        return iter(tuple(self._databases.values()))
 
     def database(self, target: Target, name: str) -> Database:
         """``target`` may have changed since (a reload of the configuration): then it is another database."""

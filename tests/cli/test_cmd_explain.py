@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from cli.made import Site
+
+ALICE = ("explain", "--principal", "alice", "--groups", "analysts", "--target", "orders")
+BOB = ("explain", "--principal", "bob", "--groups", "engineers,other", "--target", "orders")
+
+
+def test_allow_with_masks(site: Site) -> None:
+    result = site.run(*ALICE, "--sql", "select email, ssn from customers where id = 7")
+    assert result.exit_code == 0, result.output
+    assert "allow by analysts read" in result.output
+    assert "mask pii.ssn: redact" in result.output
+    assert "where id = $1" in result.output.lower()
+    assert "the target was not asked" in result.output
+
+
+def test_deny_with_reasons(site: Site) -> None:
+    result = site.run(*BOB, "--sql", "drop table orders")
+    assert "deny by nobody destroys" in result.output
+    assert "message: ask the DBA on call" in result.output
+    assert "allow `analysts read`" in result.output
+
+
+def test_the_connection(site: Site) -> None:
+    result = site.run(*ALICE)
+    assert "alice connects to orders, database orders, as orders_ro" in result.output
+    assert "allow by analysts read" in result.output
+    assert "the target was not asked" not in result.output
+
+
+def test_what_masks_refuse(site: Site) -> None:
+    policy = site.policy | {"allow": [{"name": "all", "groups": ["analysts"], "targets": ["orders"]}], "deny": []}
+    site.policy = policy
+    site.write()
+    result = site.run(*ALICE, "--sql", "copy customers to stdout")
+    assert "allow by all" in result.output
+    assert "REFUSED all the same" in result.output
+    found = json.loads(site.run(*ALICE, "--sql", "copy customers to stdout", "--json").output)
+    assert found["decision"] == "deny"
+    assert found["refused_by_masks"]
+
+
+def test_json(site: Site) -> None:
+    found = json.loads(site.run(*BOB, "--sql", "select * from payments", "--json").output)
+    assert found["decision"] == "allow"
+    assert found["rules"] == ["engineers change"]
+    assert found["role"] == "orders_rw"
+    assert found["masks"] == [{"label": "pci.pan", "method": "partial(keep_last: 4)", "files": [str(site.policy_file)]}]
+    assert {entry["name"] for entry in found["entries"]} == {
+        "analysts read", "engineers change", "owners do anything", "nobody destroys"
+    }  # fmt: skip
+    assert found["operation"]["verbs"] == ["select"]
+    assert "not asked" in found["assumed"]
+
+
+def test_a_statement_from_standard_input(site: Site) -> None:
+    result = site.run(*ALICE, "--sql", "-", stdin="select 1;\n")
+    assert "allow by analysts read" in result.output
+
+
+def test_an_unknown_target(site: Site) -> None:
+    result = site.run("explain", "--principal", "alice", "--target", "nowhere")
+    assert result.exit_code == 1
+    assert "targets are: orders" in result.output
+
+
+def test_no_credential_fits(site: Site) -> None:
+    result = site.run("explain", "--principal", "alice", "--target", "orders")
+    assert result.exit_code == 1
+    assert "no credential of orders fits alice" in result.output
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--at", "yesterday"),
+        ("--at", "2026-01-01T00:00:00"),
+        ("--from", "here"),
+        ("--kind", "robot"),
+        ("--factor", "x"),
+    ],
+)
+def test_usage(site: Site, wrong: tuple[str, str]) -> None:
+    assert site.run(*ALICE, *wrong).exit_code == 2
+
+
+def test_hostile_text_is_escaped(site: Site) -> None:
+    result = site.run(*ALICE, "--sql", 'select 1 as "a\x1b[2J"', "--database", "x\x1b]0;y\x07")
+    assert "\x1b" not in result.output
+    assert "\x07" not in result.output

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from control.made import ANYBODY, AUDITOR, BROKEN_POLICY, NOBODY, OPERATOR, FakeGateway
+from control.talk import Answer, ask, clock, raw
+
+from gateway.control.api import MAX_REASON, control_site
+from gateway.control.sites import QuietSite
+from gateway.errors import RecordingFailed, SessionEnded
+
+PATHS = [
+    ("GET", "/v1/status"),
+    ("GET", "/v1/sessions"),
+    ("GET", "/v1/sessions/abc"),
+    ("POST", "/v1/sessions/abc/kill"),
+    ("POST", "/v1/reload"),
+]
+ACTS = PATHS[3:]
+
+
+@pytest.fixture
+def site(gateway: FakeGateway) -> QuietSite:
+    return control_site(gateway, clock())
+
+
+def kill(site: QuietSite, session: str, body: object = None, uid: int = OPERATOR) -> Answer:
+    data = b"" if body is None else json.dumps(body).encode()
+    return ask(site, "POST", f"/v1/sessions/{session}/kill", uid=uid, body=data)
+
+
+def names(gateway: FakeGateway) -> list[str]:
+    return [json.loads(line)["unmapped"]["event"] for line in gateway.events()]
+
+
+@pytest.mark.parametrize("uid", [OPERATOR, AUDITOR])
+def test_operator_and_auditor_may_look(site: QuietSite, gateway: FakeGateway, uid: int) -> None:
+    session, _ = gateway.session()
+    assert ask(site, "GET", "/v1/status", uid=uid).json["sessions"] == 1
+    assert ask(site, "GET", "/v1/sessions", uid=uid).json["sessions"][0]["id"] == session.id
+    assert ask(site, "GET", f"/v1/sessions/{session.id}", uid=uid).json["session"]["principal"] == "alice"
+    assert names(gateway) == ["log_segment_started"]
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+@pytest.mark.parametrize("uid", [ANYBODY, NOBODY])
+def test_nobody_else_may_anything_and_it_is_said(
+    site: QuietSite, gateway: FakeGateway, uid: int, method: str, path: str
+) -> None:
+    answer = ask(site, method, path, uid=uid)
+    assert answer.code == 403
+    assert "identity.socket" in answer.json["mend"]
+    event = json.loads(gateway.events()[-1])
+    assert event["unmapped"]["event"] == "administrative_act"
+    assert event["status_id"] == 2
+    assert event["actor"]["user"]["name"] == ("ben" if uid == ANYBODY else "uid 0")
+    assert not gateway.reloaded_by
+
+
+@pytest.mark.parametrize(("method", "path"), ACTS)
+def test_an_auditor_may_not_act(site: QuietSite, gateway: FakeGateway, method: str, path: str) -> None:
+    assert ask(site, method, path, uid=AUDITOR).code == 403
+    assert names(gateway)[-1] == "administrative_act"
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_without_a_uid_there_is_no_answer(site: QuietSite, method: str, path: str) -> None:
+    assert ask(site, method, path, uid=None).code == 403
+
+
+@pytest.mark.parametrize("host", [b"", b"Host: \xff[\r\n", b"Host: a b:c\r\n"])
+def test_no_host_header_is_needed(site: QuietSite, gateway: FakeGateway, host: bytes) -> None:
+    answer = raw(site, b"POST /v1/reload HTTP/1.0\r\n" + host + b"Content-Length: 0\r\n\r\n", uid=NOBODY)
+    assert answer.sent.startswith(b"HTTP/1.0 403 ")
+    assert names(gateway)[-1] == "administrative_act"
+
+
+def test_kill(site: QuietSite, gateway: FakeGateway) -> None:
+    session, told = gateway.session()
+    answer = kill(site, session.id, {"reason": "stolen laptop"})
+    assert (answer.code, answer.json) == (200, {"killed": session.id})
+    [error] = told
+    assert isinstance(error, SessionEnded)
+    assert "stolen laptop" in error.message
+    event = json.loads(gateway.events()[-1])
+    assert event["unmapped"] | {"chain": ""} == {
+        "event": "session_killed",
+        "principal": "alice",
+        "target": "orders",
+        "chain": "",
+    }
+    assert event["actor"]["user"]["name"] == "olga"
+    assert event["status_detail"] == "stolen laptop"
+
+
+def test_kill_needs_no_reason(site: QuietSite, gateway: FakeGateway) -> None:
+    session, told = gateway.session()
+    assert kill(site, session.id).code == 200
+    assert told[0].message == "an operator ended this session"
+
+
+def test_what_is_not_audited_is_not_done(site: QuietSite, gateway: FakeGateway) -> None:
+    session, told = gateway.session()
+    gateway.audit.failed = "the audit log can't be written: No space left on device"
+    answer = kill(site, session.id)
+    assert answer.code == 503
+    assert "nothing was done" in answer.json["problem"]
+    assert not told
+
+
+def test_a_refusal_that_can_not_be_audited_is_a_refusal(site: QuietSite, gateway: FakeGateway) -> None:
+    session, told = gateway.session()
+    gateway.audit.failed = "broken"
+    assert kill(site, session.id, uid=NOBODY).code == 503
+    assert not told
+
+
+@pytest.mark.parametrize("session", ["abc", "..%2f..", "%00", "a" * 2000])
+def test_no_such_session(site: QuietSite, session: str) -> None:
+    assert kill(site, session).code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["x", ["reason"], {"reason": 1}, {"reasons": "x"}, {"reason": "x" * (MAX_REASON + 1)}, {"reason": "a\x1b[2Jb"}],
+)
+def test_a_wrong_body(site: QuietSite, gateway: FakeGateway, body: object) -> None:
+    session, told = gateway.session()
+    assert kill(site, session.id, body).code == 400
+    assert not told
+
+
+def test_reload(site: QuietSite, gateway: FakeGateway) -> None:
+    answer = ask(site, "POST", "/v1/reload", uid=OPERATOR)
+    assert answer.json == {"snapshot": 7, "targets": 1, "restart": ["node.name"], "warnings": ["an unsafe switch"]}
+    assert gateway.reloaded_by == ["olga"]
+    assert names(gateway)[-1] == "administrative_act"
+
+
+def test_a_reload_that_can_not_be_audited_is_not_tried(site: QuietSite, gateway: FakeGateway) -> None:
+    gateway.audit.failed = "broken"
+    assert ask(site, "POST", "/v1/reload", uid=OPERATOR).code == 503
+    assert not gateway.reloaded_by
+
+
+def test_a_refused_reload_says_all_that_is_wrong(site: QuietSite, gateway: FakeGateway) -> None:
+    gateway.broken = BROKEN_POLICY
+    answer = ask(site, "POST", "/v1/reload", uid=OPERATOR)
+    assert answer.code == 422
+    assert answer.json["problem"] == "policy.yaml:3:\n  allow:\n    entry 1:\n      is wrong\n      Mend: mend it"
+
+
+def test_a_reload_whose_outcome_can_not_be_audited(site: QuietSite, gateway: FakeGateway) -> None:
+    gateway.broken = RecordingFailed("the audit log is closed")
+    assert ask(site, "POST", "/v1/reload", uid=OPERATOR).code == 503
+
+
+def test_a_mistake_of_ours_is_told_without_its_text(
+    site: QuietSite, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_by: str) -> tuple[str, ...]:
+        raise ValueError("secret")
+
+    monkeypatch.setattr(gateway, "reload", fail)
+    answer = ask(site, "POST", "/v1/reload", uid=OPERATOR)
+    assert answer.code == 500
+    assert b"secret" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/v1/status"), ("GET", "/v1/reload"), ("DELETE", "/v1/sessions")]
+)
+def test_other_methods(site: QuietSite, gateway: FakeGateway, method: str, path: str) -> None:
+    assert ask(site, method, path, uid=OPERATOR).code == 405
+    assert not gateway.reloaded_by
+
+
+def test_roles_are_those_in_force(site: QuietSite, gateway: FakeGateway) -> None:
+    import msgspec
+
+    assert ask(site, "GET", "/v1/status", uid=OPERATOR).code == 200
+    gateway.config = msgspec.structs.replace(gateway.config, roles={"operator": ()})
+    assert ask(site, "GET", "/v1/status", uid=OPERATOR).code == 403
