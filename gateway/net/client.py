@@ -82,6 +82,9 @@ class StreamClientEndpoint:
             await self._loop.create_unix_connection(lambda: seam, sock=sock, ssl=self._tls, server_hostname=hostname)
         else:
             await self._loop.create_connection(lambda: seam, sock=sock, ssl=self._tls, server_hostname=hostname)
+        # The loop owns the descriptor. For a connection that ended in its own connectionMade uvloop forgets to say so,
+        # and the socket object would close the number once more, when it is somebody else's (as uvloop's issue 645).
+        sock.detach()
 
     async def _dial(self) -> socket.socket:
         """A connected socket. Raises TargetUnavailable; TimeoutError comes from the caller's limit."""

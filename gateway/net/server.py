@@ -1,8 +1,9 @@
-"""Listening: our own accept loop, because a listener must outlive a shortage of descriptors.
+"""Listening: our own accept loop, because a listener must outlive a shortage of descriptors, and its clients, too.
 
-uvloop's does not: when libuv reports EMFILE, uvloop closes the listening socket without a word
-(``UVStreamServer._fatal_error``). Here the listener rests for a second and says so in the log, and clients wait in
-the kernel's queue.
+Under uvloop's, libuv answers EMFILE by accepting whoever waits and closing the connection at once, with nothing in any
+log (tried); other errors of accept (ENFILE, ENOBUFS, ENOMEM) close the listening socket, also without a word
+(``UVStreamServer._fatal_error``, read in its code). Here the listener rests for a second and says so in the log,
+clients wait in the kernel's queue, and live sessions go on.
 """
 
 from __future__ import annotations

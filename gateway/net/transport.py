@@ -294,6 +294,8 @@ class StreamTransport:
 
     def _option(self, level: int, option: int, value: bool | None = None) -> bool:
         sock = self._stream.get_extra_info("socket")
+        if self._protocol is None or sock.family == socket.AF_UNIX:
+            return False  # twisted.web sets them on any transport
         if value is not None:
             sock.setsockopt(level, option, value)
         return bool(sock.getsockopt(level, option))

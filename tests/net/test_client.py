@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
+import os
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from net.wiring import LoopOnly, Net, Recorders
+from net.wiring import LoopOnly, Net, Recorder, Recorders
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
@@ -19,7 +21,11 @@ from gateway.net import StreamClientEndpoint
 
 
 def resolve_to(net: Net, monkeypatch: pytest.MonkeyPatch, *hosts: tuple[str, int]) -> None:
+    real = net.loop.getaddrinfo
+
     async def getaddrinfo(host: str, port: int, **rest: Any) -> list[Any]:
+        if host != "db.example":
+            return await real(host, port, **rest)  # sock_connect asks for literal addresses, too
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in hosts]
 
     monkeypatch.setattr(net.loop, "getaddrinfo", getaddrinfo)
@@ -47,16 +53,6 @@ def test_data_both_ways(reactor: LoopOnly, net: Net) -> None:
 
 
 def test_it_fires_before_data(reactor: LoopOnly, net: Net) -> None:
-    async def work() -> None:
-        port = await net.listen(Recorders(lambda protocol: greet(protocol)))
-        seen: list[list[str]] = []
-        endpoint = StreamClientEndpoint(reactor, Address("127.0.0.1", net.number(port)), timeout=5)
-        connected = endpoint.connect(Recorders())
-        connected.addCallback(lambda protocol: seen.append(list(protocol.events)) or protocol)  # type: ignore[attr-defined,func-returns-value]
-        client: Any = await reactor.future(connected)
-        await client.until(5)
-        assert seen == [["made"]]
-
     def greet(protocol: Any) -> None:
         made = protocol.connectionMade
 
@@ -65,6 +61,19 @@ def test_it_fires_before_data(reactor: LoopOnly, net: Net) -> None:
             protocol.transport.write(b"hello")
 
         protocol.connectionMade = connection_made
+
+    async def work() -> None:
+        port = await net.listen(Recorders(greet))
+        seen: list[list[str]] = []
+
+        def fired(protocol: Any) -> Any:
+            seen.append(list(protocol.events))
+            return protocol
+
+        endpoint = StreamClientEndpoint(reactor, Address("127.0.0.1", net.number(port)), timeout=5)
+        client = await reactor.future(endpoint.connect(Recorders()).addCallback(fired))
+        await client.until(5)
+        assert seen == [["made"]]
 
     reactor.run(work())
 
@@ -86,7 +95,7 @@ def test_no_such_host(reactor: LoopOnly, net: Net, monkeypatch: pytest.MonkeyPat
 
     async def work() -> None:
         monkeypatch.setattr(net.loop, "getaddrinfo", getaddrinfo)
-        with pytest.raises(TargetUnavailable, match="db.invalid:5432: no such host .Name or service not known"):
+        with pytest.raises(TargetUnavailable, match=r"db\.invalid:5432: no such host .Name or service not known"):
             await net.connect(Address("db.invalid", 5432), Recorders())
 
     reactor.run(work())
@@ -178,6 +187,30 @@ def test_a_factory_that_gives_no_protocol(reactor: LoopOnly, net: Net) -> None:
         with pytest.raises(ConnectionAborted):
             await reactor.future(endpoint.connect(Nothing()))
         await (await factory.made.get()).lost
+
+    reactor.run(work())
+
+
+def test_a_descriptor_is_closed_once(reactor: LoopOnly, net: Net) -> None:
+    """A connection that ends in its own connectionMade: uvloop closes the descriptor before it notes that the socket
+    object owns it as well, and that would close it again, when its number is somebody else's.
+    """
+
+    class Hasty(Recorder):
+        def connectionMade(self) -> None:
+            super().connectionMade()
+            self.transport.abortConnection()
+
+    async def work() -> None:
+        port = await net.listen(Recorders())
+        endpoint = StreamClientEndpoint(reactor, Address("127.0.0.1", net.number(port)), timeout=5)
+        client = await reactor.future(endpoint.connect(Factory.forProtocol(Hasty)))
+        assert isinstance(client, Hasty)
+        await client.lost
+        others = [os.dup(0) for _ in range(16)]  # take up the numbers that have become free
+        gc.collect()
+        for descriptor in others:
+            os.close(descriptor)  # OSError, if it has been closed already
 
     reactor.run(work())
 
