@@ -12,6 +12,8 @@ from enum import Enum
 from typing import Literal, Protocol
 from uuid import UUID
 
+from msgspec import Struct
+
 from gateway.secrets import SecretReference
 
 PrincipalKind = Literal["human", "machine"]
@@ -114,7 +116,7 @@ class Operation:
     labels              labels of all relations above
     clean_writes        nothing that is written can come from a labelled column
     row_bound           most rows that it can return, None when nothing bounds them
-    revealing           it reads what shows values, statements or credentials of others (pg_stats, pg_stat_activity, ...)
+    revealing           it reads what shows values, statements or credentials of others (pg_stats, ...)
     opaque              why the text is not fully understood; None when it is
     names               prepared statements and cursors that it (re)defines or drops in SQL
     """
@@ -234,8 +236,7 @@ class CatalogueStale(Exception):
     """A result shows a relation that the catalogue has not seen; reload it and plan again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The corridor's answer to one asked operation. Only `gateway.session` makes one.
 
     number   the operation's number in its session, as the recording has it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support import guarded
@@ -11,10 +12,17 @@ from support.pki import Issued, Pki
 from support.postgres import Postgres
 from support.process import scratch_directory
 
+import gateway
+
 
 def pytest_configure() -> None:
     """A run that is ended from outside (a time limit) takes its servers and their directories with it, too."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A compiled module that is older than its source would be tested in its place, unnoticed.
+    for compiled in Path(gateway.__file__).parent.rglob("*.so"):
+        source = compiled.with_name(compiled.name.partition(".")[0] + ".py")
+        if source.stat().st_mtime > compiled.stat().st_mtime:
+            pytest.exit(f"{source} is newer than its compiled module; run `make build`, or remove {compiled}", 2)
 
 
 @pytest.fixture(scope="session")

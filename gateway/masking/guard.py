@@ -37,7 +37,7 @@ and operators run later, in statements that don't name them."""
 
 _ON_LABELLED: Mapping[str, str] = MappingProxyType(
     {
-        "copy_to": "COPY of a relation with masked columns is not masked; use SELECT (psql: \\g FILE instead of \\copy)",
+        "copy_to": "COPY of a relation with masked columns is not masked; use SELECT (psql: \\g FILE, not \\copy)",
         **{
             verb: f"{verb} on a relation with masked columns; ask somebody who may see them, or the target's DBA"
             for verb in sorted(SETS["ddl"] - {"create", "alter", "import"})

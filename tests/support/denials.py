@@ -56,4 +56,4 @@ def _text(step: str | dict[str, Any]) -> str:
     if isinstance(step, str):
         return step
     times = step["times"]
-    return step["before"] + step["repeat"] * times + step["after"] + step["then"] * times + step["end"]
+    return f"{step['before']}{step['repeat'] * times}{step['after']}{step['then'] * times}{step['end']}"
