@@ -145,8 +145,8 @@ def markdown(results: Results, machine: Sequence[tuple[str, str]], load: Sequenc
             "# Bench\n",
             f"Written by `make bench` on {time.strftime('%Y-%m-%d')}: {results.rounds} interleaved rounds, "
             f"{results.seconds:g} s each; medians. Absolute figures are this machine's, ratios travel better.\n",
-            "TLS 1.3 from client to server for all three; behind pgbouncer and Ostiary plain TCP on loopback. Ostiary is "
-            "one process; it decides each statement by a policy with SQL conditions, and records it, before it forwards "
+            "TLS 1.3 towards the client for all three; behind pgbouncer and Ostiary plain TCP on loopback. Ostiary is "
+            "one process; before it forwards a statement it decides it, by a policy with SQL conditions, and records "
             "it. Client, server and proxy share the machine's cores.\n",
             table(["machine", ""], [*machine, ("load average", f"{before} before, {after} after")]),
             "## Bars\n",
@@ -158,8 +158,8 @@ def markdown(results: Results, machine: Sequence[tuple[str, str]], load: Sequenc
             f"## {results.rows:,} rows to a client that only reads\n",
             table(["", "seconds", "over pgbouncer"], selects),
             "## Logins with one statement each, a second, 4 clients\n",
-            "pgbouncer keeps its server connections; Ostiary opens one for each session, checks a client certificate, and "
-            "begins and ends a signed recording.\n",
+            "pgbouncer keeps its server connections; Ostiary opens one for each session, checks a client certificate, "
+            "and begins and ends a signed recording.\n",
             table(["", "logins"], logins),
             f"## {results.connections:,} idle sessions, MiB added\n",
             table(["", "MiB"], memory),

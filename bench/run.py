@@ -87,8 +87,8 @@ def soak(running: Systems, minutes: float) -> int:
     for sample in soaked.samples[:: max(1, len(soaked.samples) // 20)]:
         say(f"  {sample.seconds:5.0f} s  {sample.memory:6.1f} MiB  {sample.files} descriptors")
     say(
-        f"{soaked.transactions:,.0f} transactions, {soaked.logins:,.0f} short sessions, {soaked.selects} masked selects "
-        f"of {running.rows:,} rows; memory grew by {soaked.growth:.1f} MiB"
+        f"{soaked.transactions:,.0f} transactions, {soaked.logins:,.0f} short sessions, {soaked.selects} masked "
+        f"selects of {running.rows:,} rows; memory grew by {soaked.growth:.1f} MiB"
     )
     bad = report.evidence(running.gateway)
     say(bad or "audit log and every recording verify")

@@ -7,6 +7,7 @@
     tls            server_context, client_context
     certificates   certificates, keys, revocation lists: read and checked; channel binding
     keepalive      socket options
+    systemd        ServiceManager: what systemd is told
 
 Above this room everything is an ordinary Twisted protocol. Why: docs/decisions/0001-transports.md.
 """
@@ -14,12 +15,14 @@ Above this room everything is an ordinary Twisted protocol. Why: docs/decisions/
 from gateway.net.client import StreamClientEndpoint
 from gateway.net.reactor import install_reactor
 from gateway.net.server import StreamPort, StreamServerEndpoint
+from gateway.net.systemd import ServiceManager
 from gateway.net.tls import POSTGRESQL_ALPN, ServerContext, client_context, server_context
 from gateway.net.transport import StreamTransport
 
 __all__ = [
     "POSTGRESQL_ALPN",
     "ServerContext",
+    "ServiceManager",
     "StreamClientEndpoint",
     "StreamPort",
     "StreamServerEndpoint",

@@ -7,6 +7,7 @@ import errno
 import socket
 import ssl
 
+import uvloop
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -82,9 +83,10 @@ class StreamClientEndpoint:
             await self._loop.create_unix_connection(lambda: seam, sock=sock, ssl=self._tls, server_hostname=hostname)
         else:
             await self._loop.create_connection(lambda: seam, sock=sock, ssl=self._tls, server_hostname=hostname)
-        # The loop owns the descriptor. For a connection that ended in its own connectionMade uvloop forgets to say so,
-        # and the socket object would close the number once more, when it is somebody else's (as uvloop's issue 645).
-        sock.detach()
+        # uvloop owns the descriptor now. For a connection that ended in its own connectionMade it forgets to say so,
+        # and the socket object would close the number again, when it is somebody else's (as in uvloop's issue 645).
+        if isinstance(self._loop, uvloop.Loop):
+            sock.detach()
 
     async def _dial(self) -> socket.socket:
         """A connected socket. Raises TargetUnavailable; TimeoutError comes from the caller's limit."""

@@ -244,6 +244,12 @@ class StreamTransport:
         self.resumeProducing = stream.resume_reading
         stream.set_write_buffer_limits(*self._limits)
 
+    def deliver_to(self, received: Callable[[bytes], None]) -> None:
+        """From now on data goes to ``received`` instead of the protocol's dataReceived; everything else as before."""
+        self._seam.data_received = received
+        # uvloop looks data_received up when it is given the protocol.
+        self._stream.set_protocol(self._seam)
+
     # ---- ITransport, ITCPTransport
 
     def getPeer(self) -> StreamAddress:  # type: ignore[override]  # Twisted's unix sockets do the same
@@ -464,6 +470,9 @@ class StreamTransport:
         except BaseException as error:  # noqa: BLE001  # whatever it was, this connection has no TLS and must not go on
             self._upgrade_task = None
             self._stream.abort()
+            # It is gone already for whoever hears of the failure before connectionLost: last words are dropped.
+            self.disconnecting = True
+            self.write = self.writeSequence = _discard
             if not done.called:  # cancelled
                 done.errback(handshake_error(error, server_side=server_side))
             self._seam.connection_lost(error if isinstance(error, Exception) else ConnectionAbortedError())

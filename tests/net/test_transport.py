@@ -75,6 +75,26 @@ def test_data_both_ways(reactor: LoopOnly, net: Net) -> None:
     reactor.run(work())
 
 
+def test_data_goes_where_it_is_told_to(reactor: LoopOnly, net: Net) -> None:
+    async def work() -> None:
+        pair = await net.pair()
+        await pair.send(b"before")
+        assert await pair.protocol.until(6) == b"before"
+        elsewhere: list[bytes] = []
+        arrived = asyncio.Event()
+
+        def received(data: bytes) -> None:
+            elsewhere.append(data)
+            arrived.set()
+
+        pair.transport.deliver_to(received)
+        await pair.send(b"after")
+        await arrived.wait()
+        assert elsewhere == [b"after"]
+
+    reactor.run(work())
+
+
 def test_provides_what_twisted_asks_for(reactor: LoopOnly, net: Net) -> None:
     async def work() -> None:
         transport = (await net.pair()).transport
