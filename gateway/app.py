@@ -37,6 +37,7 @@ from gateway.model import Address
 from gateway.net import (
     POSTGRESQL_ALPN,
     ServerContext,
+    ServiceManager,
     StreamServerEndpoint,
     server_context,
 )
@@ -53,6 +54,9 @@ SYNC_EVERY: Final = 0.1
 
 CONTROL_MODE: Final = 0o660
 """Who may reach the control socket: the gateway's user and group. Who may do what there is decided by uid."""
+
+SWEEP_EVERY: Final = 1.0
+"""Seconds between two looks for sessions whose right or idle time is over: within a second they end."""
 
 STOP_TIMEOUT: Final = 10.0
 """Seconds for sessions to say goodbye and recordings to reach the disk, below systemd's 90."""
@@ -88,6 +92,7 @@ class Gateway:
         self.clock = clock
         self.random = random
         self.started_at = clock()
+        self.manager = ServiceManager()
         self.config = config = load(path)
         self.warnings = warnings(config)
         rules = load_rules(config, 1)
@@ -118,6 +123,7 @@ class Gateway:
             in_thread=in_thread,
             low_water=config.recording.low_water,
             reserve=config.recording.reserve,
+            sealer=config.recording.sealer,
         )
         self.warnings += self.recordings.warnings
         self.live = CountedSessions()
@@ -148,6 +154,10 @@ class Gateway:
         self.certificate_ends = tls.not_after
         self._sync = LoopingCall(self._sync_audit)
         self._sync.clock = reactor
+        self._sweep = LoopingCall(self._sweep_sessions)
+        self._sweep.clock = reactor
+        self._alive = LoopingCall(self.manager.alive)
+        self._alive.clock = reactor
         self.reloads = self.refused_reloads = 0
         self.stopping = False
         self.opened: tuple[str, ...] = ()
@@ -184,24 +194,36 @@ class Gateway:
         for sink in self.sinks:
             sink.start()
         self._sync.start(SYNC_EVERY, now=False)
+        self._sweep.start(SWEEP_EVERY, now=False)
         self.audit.append(GatewayStarted(__version__, self.opened, tuple(self.warnings)))
         self._say_loaded("start")
         self.audit.flush()
         for warning in self.warnings:
             log.warning("unsafe", problem=warning)
+        if self.manager.watchdog is not None:
+            self._alive.start(self.manager.watchdog)
+        self.manager.ready(self._serving())
         log.info("ready", version=__version__, listeners=opened, targets=len(self.config.targets))
 
+    def _sweep_sessions(self) -> None:
+        self.live.sweep(self.clock())
+
     def _sync_audit(self) -> Deferred[None] | None:
-        """Not from the timer alone: a sync that still runs is waited for, never overtaken."""
+        """Not from the timer alone: a sync that still runs is waited for, never overtaken.
+
+        Here, too, a log is noticed that failed under one session's hands, for the sake of all the others.
+        """
         if self.audit.failed is not None:
+            self._evidence_failed(self.audit.failed)
             return None
         done: Deferred[None] = deferToThreadPool(self.reactor, self._pool, self.audit.sync)
-        done.addErrback(self._evidence_failed)
+        done.addErrback(lambda failure: self._evidence_failed(failure.getErrorMessage()))
         return done
 
-    def _evidence_failed(self, failure: Failure) -> None:
-        """The audit log is gone: nothing may happen unseen, so every session ends."""
-        log.critical("audit log failed", problem=failure.getErrorMessage())
+    def _evidence_failed(self, problem: str) -> None:
+        """The audit log is gone, until a restart: nothing may happen unseen, so every session ends."""
+        self._sync.stop()
+        log.critical("audit log failed", problem=problem)
         self.live.end_all(SessionEnded("the gateway can't keep its audit log"))
 
     # --- reload -----------------------------------------------------------------------------------------------
@@ -211,6 +233,7 @@ class Gateway:
 
         Gives the keys that changed and need a restart.
         """
+        self.manager.reloading()
         try:
             config = load(self.path)
             rules = load_rules(config, self.gate.rules.snapshot.number + 1)
@@ -221,6 +244,7 @@ class Gateway:
             self.audit.append(ConfigurationRefused(by, error.message))
             self.audit.flush()
             log.error("reload refused", problem=error.message)
+            self.manager.ready(f"{self._serving()}; reload refused: {error.message}")
             raise
         kept = restart_needed(self.config, config)
         for key in kept:
@@ -249,8 +273,13 @@ class Gateway:
         self.reloads += 1
         self._say_loaded(by)
         self.audit.flush()
+        self.manager.ready(self._serving())
         log.info("reloaded", by=by, snapshot=rules.snapshot.number, targets=len(config.targets))
         return kept
+
+    def _serving(self) -> str:
+        """For `systemctl status`."""
+        return f"serving {len(self.config.targets)} targets by policy {self.gate.rules.snapshot.number}"
 
     def _say_loaded(self, by: str) -> None:
         rules = self.gate.rules
@@ -265,6 +294,7 @@ class Gateway:
             return
         self.stopping = True
         self.gate.accepting = False
+        self.manager.stopping(reason)
         log.info("stopping", reason=reason, sessions=len(self.live))
         try:
             if self.audit.failed is None:
@@ -275,8 +305,11 @@ class Gateway:
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         self.live.end_all(SessionEnded("the gateway is being stopped", hint="Connect again in a moment."))
-        if self._sync.running:
-            self._sync.stop()
+        for call in (self._sync, self._sweep):
+            if call.running:
+                call.stop()
+        if self._alive.running:
+            self._alive.stop()
         if self._pool.started:
             settled = self.recordings.settled()
             settled.addTimeout(STOP_TIMEOUT, self.reactor)

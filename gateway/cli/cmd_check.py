@@ -146,14 +146,16 @@ class _Findings:
         self.problems += _unusable(path, ("listeners", "control", "socket"), config.listeners.control.socket.parent)
         recordings = config.recording.directory
         where = ("recording", "directory")
-        if not recordings.exists():
+        sealed = config.recording.sealer is not None
+        if not recordings.exists() and not sealed:
             self.problems += _unusable(path, where, recordings)
-        elif os.geteuid() == 0 and recordings.lstat().st_uid != 0:
+        elif not sealed and os.geteuid() == 0 and recordings.lstat().st_uid != 0:
             owner = recordings.lstat().st_uid
             self.warnings.append(f"recording.directory: belongs to user {owner}; run the check as that user")
         else:
-            self._gather(path, where, lambda: self.warnings.extend(prepare(recordings)))
-            self._space(config)
+            self._gather(path, where, lambda: self.warnings.extend(prepare(recordings, sealed=sealed)))
+            if recordings.exists():
+                self._space(config)
 
     def _space(self, config: Config) -> None:
         from gateway.recording.directory import free_space

@@ -29,6 +29,7 @@ RESTART_KEYS: tuple[str, ...] = (
     "listeners.metrics.address",
     "listeners.control.socket",
     "recording.directory",
+    "recording.sealer",
     "recording.signing_key",
     "audit.directory",
 )

@@ -182,8 +182,12 @@ class Recording(_Section, frozen=True):
     """Session recordings."""
 
     directory: DataPath = Path("recordings")
-    """Where recordings lie; a relative path is under `node.data`. It must belong to the gateway's user and be closed to
-    everybody else."""
+    """Where recordings lie; a relative path is under `node.data`. It must belong to the gateway's user (with `sealer`:
+    to the sealer's) and be closed to everybody else's writing."""
+    sealer: AbsolutePath | None = None
+    """Socket of `ostiary-sealer.service`, which creates each recording append-only in the file system:
+    `/run/ostiary-sealer/sealer.sock`. No session starts while it is away. Default: recordings are plain files that the
+    gateway's own user could remove."""
     durability: Durability = "written"
     """`written`: the kernel has an operation before it is forwarded, the disk within 100 ms. `synced`: the disk has it
     first. Policy may ask for more, never for less."""
@@ -252,7 +256,8 @@ class Limits(_Section, frozen=True):
     per_principal: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
     """Live sessions of one principal."""
     statement: Annotated[PositiveSize, msgspec.Meta(le=2**20)] = 65536
-    """Longest statement that is analysed; a longer one is opaque to policy. The parser is known good to 64 KiB."""
+    """Longest statement that is analysed in the gateway itself; a longer one goes to a worker process, for which its
+    session waits. The parser is known good to 64 KiB. Above 16 MiB a statement is opaque to policy."""
 
 
 class MainFile(_Section, frozen=True):

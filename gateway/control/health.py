@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from gateway.control.messages import Check, Readiness
 from gateway.control.running import Running
 from gateway.errors import RecordingFailed
@@ -31,8 +29,9 @@ def _recordings(gateway: Running) -> str | None:
         free = recordings.free_space()
     except RecordingFailed as error:
         return error.message
-    if not os.access(recordings.directory, os.W_OK | os.X_OK):
-        return f"{recordings.directory} can't be written to"
+    obstacle = recordings.obstacle()
+    if obstacle is not None:
+        return obstacle
     if free < recordings.low_water:
         return f"{free} bytes are free, below recording.low_water ({recordings.low_water})"
     return None

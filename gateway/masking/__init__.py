@@ -16,12 +16,11 @@ from gateway.masking.fields import Field, parse_row_description
 from gateway.masking.guard import guard
 from gateway.masking.plan import RowMask, plan_row
 from gateway.masking.provenance import LabelledColumns, field_labels, is_known
-from gateway.masking.reports import WITHHELD_PAYLOAD, withhold
+from gateway.masking.reports import withhold
 from gateway.masking.rows import COMPILED, next_message, skip_rows
 
 __all__ = [
     "COMPILED",
-    "WITHHELD_PAYLOAD",
     "Field",
     "LabelledColumns",
     "RowMask",

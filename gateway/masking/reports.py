@@ -65,10 +65,6 @@ CONDITIONS: dict[bytes, bytes] = {
 """Condition names (PostgreSQL documentation, Appendix A) of what users meet; they follow from the SQLSTATE alone."""
 
 
-WITHHELD_PAYLOAD = b""
-"""A NotificationResponse's payload for a masked caller: triggers like to send whole rows. Channel and PID stay."""
-
-
 def withhold(report: Report) -> list[tuple[str, bytes]]:
     """The report with nothing in it that a row could have filled; M says the condition's name, H who did this.
 

@@ -5,6 +5,8 @@ events.py     the JSON lines inside the frames
 writer.py     Recordings (one per node), Recorder (one per session), Recorded (the proof `forward` takes)
 sync.py       fdatasync in groups, in threads
 directory.py  where files lie, rights, free space, who opens them
+sealed.py     recordings that the sealer makes append-only: the gateway's side
+sealer.py     the sealer itself: another process, with another user, and nothing but the standard library
 keys.py       the signing key and its public half
 reader.py     Recording: one pass over a file, with limits against hostile ones
 verify.py     verify() and its Report

@@ -42,6 +42,7 @@ from gateway.recording.format import (
     parse_session,
 )
 from gateway.recording.keys import key_id
+from gateway.recording.sealed import Sealed
 from gateway.recording.sync import Descriptor, Files, InThread, SyncGroup
 
 COMPRESS_FROM = 4096
@@ -79,7 +80,8 @@ class Recordings:
     in_thread       runs the system calls that block, e.g. ``partial(deferToThreadPool, reactor, pool)``
     low_water       below so many free bytes no new session begins
     reserve         of these, the last so many are for break-glass sessions: the others end when it is reached
-    open_recording  creates the files; the sealer's client takes its place later
+    sealer          the socket of the one that creates the files append-only; None: we create them ourselves
+    open_recording  in the place of either, for tests
 
     Raises RecordingFailed when the directory can't be used. ``warnings`` is to be shown at start, in
     ``ostiary check`` and in the metrics.
@@ -96,11 +98,12 @@ class Recordings:
         in_thread: InThread,
         low_water: int,
         reserve: int = 0,
-        open_recording: directories.Opener = directories.open_plain,
+        sealer: Path | None = None,
+        open_recording: directories.Opener | None = None,
         space: Callable[[Path], int] = directories.free_space,
         files: Files | None = None,
     ) -> None:
-        self.warnings = directories.prepare(directory)
+        self.warnings = directories.prepare(directory, sealed=sealer is not None)
         self.directory = directory
         self.key = key
         self.key_id = key_id(key.public_key())
@@ -112,6 +115,9 @@ class Recordings:
         self.compressor = ZstdCompressor(level=ZSTD_LEVEL)
         self.low_water = low_water
         self.reserve = reserve
+        self._sealed = None if sealer is None else Sealed(sealer)
+        if open_recording is None:
+            open_recording = directories.open_plain if self._sealed is None else self._sealed.open
         self._open = open_recording
         self._space = space
 
@@ -121,6 +127,12 @@ class Recordings:
             return self._space(self.directory)
         except OSError as error:
             raise RecordingFailed(f"{self.directory}: {error.strerror or error}") from error
+
+    def obstacle(self) -> str | None:
+        """Why no recording could be created now, None when nothing is known to stand in the way; creates nothing."""
+        if self._sealed is not None:
+            return self._sealed.obstacle()
+        return directories.obstacle(self.directory)
 
     def begin(
         self, session: SessionHeader, *, on_failure: Callable[[RecordingFailed], None], break_glass: bool = False

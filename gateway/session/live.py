@@ -25,6 +25,10 @@ class LiveSession:
     size: int = 0
     last_active: float = 0.0
     expires: float | None = None
+    waits: Callable[[], bool] = lambda: True
+    """Whether nothing is under way: the session waits for its caller."""
+    gone: Callable[[float], SessionEnded | None] = lambda now: None
+    """Why the session has to end at that time (unix seconds), None when it may go on."""
 
 
 class LiveSessions:
@@ -70,6 +74,16 @@ class LiveSessions:
         self._of_principal[name] -= 1
         if not self._of_principal[name]:
             del self._of_principal[name]
+
+    def sweep(self, now: float) -> int:
+        """End every session whose time or right is over; how many those were. To be called every second."""
+        ended = 0
+        for session in tuple(self._sessions.values()):
+            reason = session.gone(now)
+            if reason is not None:
+                session.end(reason)
+                ended += 1
+        return ended
 
     def end_all(self, reason: SessionEnded) -> int:
         """End every session; how many there were."""

@@ -25,11 +25,12 @@ from gateway.session.admit import Admitted, Gate, Rules
 from gateway.session.live import LiveSession
 from gateway.verbs import SETS
 
-MAX_RENDERED: Final = 8 * 1024
+MAX_RENDERED: Final = 4 * 1024
 """Characters of a text that is kept rendered; longer ones are rendered each time."""
 
-MAX_REMEMBERED: Final = 4096
-"""Decisions kept of one session: statements of an application, not of a bulk load."""
+MAX_REMEMBERED: Final = 256
+"""Decisions kept of one session: statements of an application, not of a bulk load. As many as operations are kept
+(protocols/postgres/reading.py): a decision on one that is not asked again is of no use."""
 
 _SYNCED_VERBS: Final = SETS["ddl"] | SETS["dcl"]
 """recording.md: DDL is always on the disk before it is forwarded."""
@@ -58,8 +59,9 @@ class _Remembered:
 class Corridor:
     """One admitted session's way through the house; made by `open_corridor`.
 
-    hidden   labels on this target that this principal may not see in the clear
-    planner  masks results; None exactly when nothing is hidden
+    hidden       labels on this target that this principal may not see in the clear
+    planner      masks results; None exactly when nothing is hidden
+    uncommitted  something was asked since the last `commit`
     """
 
     def __init__(
@@ -78,12 +80,13 @@ class Corridor:
         self.clock = gate.clock
         self._gate = gate
         self._rules = admitted.rules
+        self._limits = admitted.limits
         self._recorder = recorder
         self._random = random
         self._decided: dict[int, _Remembered] = {}
         self._number = 0
         self._synced = False
-        self._uncommitted = False
+        self.uncommitted = False
         self._recorded: Recorded | None = None
         self._closed = False
 
@@ -106,10 +109,24 @@ class Corridor:
         policy = rules.snapshot.for_access(access)
         now = self._gate.clock()
         if target is None or policy.admits(now).outcome is not Outcome.ALLOW:
-            raise SessionEnded("your right to this target has ended", hint="Ask an operator for access.")
-        self._rules, self.policy = rules, policy
+            raise _right_is_gone()
+        self._rules, self.policy, self._limits = rules, policy, policy.limits(now)
         self._decided.clear()
         return True
+
+    def gone(self, now: float) -> SessionEnded | None:
+        """Why the session has to end: its right, its idle time (`gateway.session.live.LiveSession`)."""
+        if self._gate.rules is not self._rules or self.policy.looks_at_clock:
+            try:
+                self.refresh()
+            except SessionEnded as ended:
+                return ended
+            if self.policy.admits(now).outcome is not Outcome.ALLOW:
+                return _right_is_gone()
+        idle = self._limits.idle
+        if idle is not None and now - self.live.last_active > idle and self.live.waits():
+            return SessionEnded(f"nothing was asked for {idle:g} s", hint="Connect again; policy limits idle sessions.")
+        return None
 
     def see(self, hidden: frozenset[str], planner: RowPlanner | None) -> None:
         """What is hidden from now on. What was decided is decided again: masks refuse other operations now."""
@@ -147,7 +164,7 @@ class Corridor:
         self._gate.audit.append(
             OperationDecided(context, number, operation, decision, source, refusal, rendered.halves)
         )
-        self._uncommitted = True
+        self.uncommitted = True
         if remembered.synced:
             self._synced = True
         if decision.outcome is Outcome.ALLOW and refusal is None:
@@ -193,6 +210,9 @@ class Corridor:
             return Denial(f"permission denied: {remembered.refusal}", f"Masks apply to this session. {request}")
         if decision.rules:
             rules = ", ".join(f'"{rule}"' for rule in decision.rules)
+            opaque = remembered.operation.opaque
+            if opaque is not None:
+                request = f"It is not fully understood, so it counts as what the rule denies: {opaque}. {request}"
             return Denial(f"permission denied by policy: {rules}", request, decision.message)
         operation = remembered.operation
         if operation.opaque is not None:
@@ -208,10 +228,10 @@ class Corridor:
 
         Raises RecordingFailed, or the Deferred fails with it: nothing may be forwarded, end the session.
         """
-        if self._recorded is not None and not self._uncommitted:
+        if self._recorded is not None and not self.uncommitted:
             return self._recorded
         self._gate.audit.flush()
-        self._uncommitted = False
+        self.uncommitted = False
         if self._synced:
             self._synced = False
             self._recorded = None
@@ -278,9 +298,14 @@ def open_corridor(
     except RecordingFailed:
         recorder.close("the audit log failed")
         raise
+    live.gone = corridor.gone
     gate.live.enter(live)
     live.expires = expires
     return corridor
+
+
+def _right_is_gone() -> SessionEnded:
+    return SessionEnded("your right to this target has ended", hint="Ask an operator for access.")
 
 
 def _earliest(*times: float | None) -> float | None:

@@ -46,8 +46,8 @@ _ROLES: Final = frozenset({"role", "session_authorization"})
 _ONLY: Final = {
     # off: the server runs what the parser sees as one literal.
     "standard_conforming_strings": frozenset({"on", "true", "yes", "1"}),
-    # Other encodings hide quotes and backslashes in multi-byte characters.
-    "client_encoding": frozenset({"utf8", "utf-8", "unicode"}),
+    # Other encodings hide quotes and backslashes in multi-byte characters; SQL_ASCII means no conversion at all.
+    "client_encoding": frozenset({"utf8", "utf-8", "unicode", "sql_ascii"}),
 }
 
 

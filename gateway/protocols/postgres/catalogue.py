@@ -178,11 +178,12 @@ class Database:
 
     @property
     def stale(self) -> bool:
-        """Something changed since the last look began, or that is much too old."""
+        """Something changed since the last look began, or that is too old. A look in good time, in the background,
+        sees to it that a busy session need not wait for one."""
         age = self._clock() - self._looked_at
-        if age > TTL and self._credential is not None and not self._looking:
+        if age > TTL / 2 and self._credential is not None and not self._looking:
             ensureDeferred(self._look(self._credential)).addErrback(lambda _: None)
-        return self._seen != self._changes or age > 3 * TTL
+        return self._seen != self._changes or age > TTL
 
     def changed(self) -> None:
         """DDL went to the target: what is known may be wrong from now on."""
@@ -200,7 +201,11 @@ class Database:
         assert self._catalogue is not None
         key = tuple(labels)
         if key not in self._bound:
-            self._bound[key] = self._catalogue.bind(key)
+            self._bound[key] = bound = self._catalogue.bind(key)
+            for pattern, label in bound.unbound:
+                log.warning(
+                    "label on no column", target=self.target.name, database=self._name, column=pattern, label=label
+                )
         return self._bound[key]
 
     async def confirm(self, credential: Credential) -> None:
@@ -212,7 +217,7 @@ class Database:
 
     async def load(self, credential: Credential) -> None:
         """Have it as new as every change that was announced before this call. Raises TargetUnavailable."""
-        while self._seen != self._changes or self._clock() - self._looked_at > 3 * TTL:
+        while self._seen != self._changes or self._clock() - self._looked_at > TTL:
             await self._look_or_wait(credential)
 
     async def _look_or_wait(self, credential: Credential) -> None:

@@ -29,14 +29,27 @@ SQLSTATES: Final[tuple[tuple[type[Exception], bytes], ...]] = (
     (LimitReached, b"54000"),
     (TooManySessions, b"53300"),
     (RecordingFailed, b"58030"),  # io_error: ends the session, and says why
-    (TargetUnavailable, b"08001"),  # only ever before login has ended
+    (TargetUnavailable, b"08001"),
     (SessionEnded, b"57P01"),  # admin_shutdown: what pg_terminate_backend says, drivers reconnect
     (PeerError, b"08P01"),
 )
 INTERNAL: Final = b"XX000"
 
 
+class TargetRefused(TargetUnavailable):
+    """The target answered our login with an error. ``sqlstate`` is its own: drivers act on a missing database (3D000),
+    too many connections (53300) or a start-up (57P03) as they would without us.
+    """
+
+    def __init__(self, message: str, sqlstate: bytes) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
 def sqlstate(error: Exception) -> bytes:
+    # Class 28 is about the gateway's credential, which the caller can't mend by another login.
+    if isinstance(error, TargetRefused) and len(error.sqlstate) == 5 and not error.sqlstate.startswith(b"28"):
+        return error.sqlstate
     for kind, code in SQLSTATES:
         if isinstance(error, kind):
             return code

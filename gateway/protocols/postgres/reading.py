@@ -8,8 +8,8 @@ known is opaque, and policy says what that means.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -20,20 +20,21 @@ from gateway.model import CatalogueStale, Operation, ResultField, RowRewriter, V
 from gateway.policy import AccessPolicy
 from gateway.protocols.postgres.catalogue import Catalogues
 from gateway.protocols.postgres.operation import decode, function_call, parsed, type_oids, undecodable
-from gateway.protocols.postgres.state import Ask
+from gateway.protocols.postgres.state import UNSURE, Ask
 from gateway.protocols.postgres.worker import LongStatements
 from gateway.session import Corridor
 from gateway.sql import Analysis, LabelledCatalogue, Remembered, Statement, analyse, resolve, unread
 from gateway.sql.analysis import MAX_TEXT
 from gateway.verbs import SETS
 
-MAX_ANALYSES: Final = 8192
-"""Texts whose analysis is kept for all sessions; of at most `MAX_KEPT_TEXT` bytes each, so a few ten MB in all."""
+MAX_ANALYSES: Final = 4096
+"""Texts whose analysis is kept for all sessions: about 6 KB each, 20 KB for the longest that is kept."""
 
-MAX_KEPT_TEXT: Final = 8 * 1024
+MAX_KEPT_TEXT: Final = 4 * 1024
 
-MAX_UNDERSTOOD: Final = 2048
-"""Operations kept of one session, by the text's bytes."""
+MAX_UNDERSTOOD: Final = 256
+"""Operations kept of one session, by the text's bytes: what an application runs over and over. A session whose
+statements are all different (constants in the text) gains nothing from it and holds 1 MB; with 2048 it held 14."""
 
 MAX_NAMES: Final = 100_000
 """Names of statements and cursors that a session's SQL may use; what they stand for is some hundred bytes each."""
@@ -124,6 +125,7 @@ class Reading:
         access = corridor.admitted.access
         self._database = readings.catalogues.database(access.target, access.database)
         self._generation = -1
+        self._rules = corridor.rules
         self._labelled: LabelledCatalogue | None = None
         self._planner: Planner | None = None
         self._understood: dict[tuple[bytes, bytes], _Read] = {}
@@ -132,6 +134,7 @@ class Reading:
         self._remembered = Remembered(self._prepared, self._cursors)
         self._long: tuple[bytes, Analysis] | None = None
         self._last: _Read | None = None
+        self._unsure_names = False
         self.changes_catalogue = False
         self.unrestricted = False
 
@@ -144,6 +147,7 @@ class Reading:
 
     def _bind(self) -> None:
         """Labels to columns, then what is hidden from this principal. Everything that was understood is read anew."""
+        self._rules = self._corridor.rules
         policy = self._corridor.policy
         database = self._database
         self._understood.clear()
@@ -159,7 +163,8 @@ class Reading:
 
     def _current(self) -> bool:
         """Whether rules and catalogue are the newest; takes up what can be taken up at once."""
-        if self._corridor.refresh():
+        self._corridor.refresh()
+        if self._corridor.rules is not self._rules:
             self._bind()
         database = self._database
         if database.stale and not self.unrestricted:
@@ -188,13 +193,14 @@ class Reading:
             return function_call()
         read = self._understood.get((ask.text, ask.types))
         if read is None:
-            read = self._read(ask.text, ask.types, encoding)
+            read = self._read(ask, encoding)
             if read is None:
                 return None
         self._last = read
         return read.operation
 
-    def _read(self, raw: bytes, types: bytes, encoding: bytes) -> _Read | None:
+    def _read(self, ask: Ask, encoding: bytes) -> _Read | None:
+        raw, types = ask.text, ask.types
         text = decode(raw, encoding)
         if text is None:
             analysis = undecodable(raw, encoding)
@@ -206,6 +212,8 @@ class Reading:
             if found is None:
                 return None
             analysis = found
+        if (reason := self._unsure(analysis, ask.portals)) is not None and text is not None:
+            analysis = unread(text, reason)
         if not self.unrestricted and self._unknown(analysis) and self._database.refresh_for_unknown():
             return None
         operation = parsed(analysis, resolve(analysis, self._labelled, self._remembered, type_oids(types)))
@@ -216,6 +224,15 @@ class Reading:
                 self._understood.clear()
             self._understood[raw, types] = read
         return read
+
+    def _unsure(self, analysis: Analysis, portals: Container[bytes]) -> str | None:
+        """Why nobody can say what it runs by name; None when that is known, or it runs nothing so."""
+        for statement in analysis.statements:
+            if statement.executes and self._unsure_names:
+                return "EXECUTE, and this session has statements whose names only the target can tell apart"
+            if statement.fetches and (UNSURE in portals or any(name.encode() in portals for name in statement.fetches)):
+                return "FETCH from a portal that Bind made; use Execute"
+        return None
 
     def _unknown(self, analysis: Analysis) -> bool:
         """Whether it names relations that the catalogue hasn't seen: they may be new."""
@@ -256,8 +273,11 @@ class Reading:
         if read is None:
             return
         if ask.source == "parse":
-            if ask.name:
-                _add(self._prepared, ask.name.decode("utf-8", "replace"), read.analysis.statements)
+            if ask.name == UNSURE:
+                self._unsure_names = True
+            elif ask.name:
+                statements = tuple(map(_run_by_execute, read.analysis.statements))
+                _add(self._prepared, ask.name.decode("utf-8", "replace"), statements)
             return
         for statement in read.analysis.statements:
             if statement.prepares is not None:
@@ -279,6 +299,13 @@ def _may_change_catalogue(operation: Operation) -> bool:
 def _is_plain(operation: Operation, analysis: Analysis) -> bool:
     names = (name for statement in analysis.statements for name in (statement.prepares, statement.declares))
     return not _may_change_catalogue(operation) and not any(name is not None for name in names)
+
+
+def _run_by_execute(statement: Statement) -> Statement:
+    """A statement of Parse, as SQL's EXECUTE runs it: what it makes or takes by a name would go by unseen there."""
+    if statement.fetches or statement.declares or statement.prepares:
+        return replace(statement, opaque="EXECUTE of a statement about cursors or prepared statements")
+    return statement
 
 
 def _add(names: dict[str, tuple[Statement, ...]], name: str, statements: tuple[Statement, ...]) -> None:

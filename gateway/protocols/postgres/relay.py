@@ -21,10 +21,9 @@ from gateway.errors import LimitReached, PeerError
 from gateway.masking import Field, parse_row_description, skip_rows, withhold
 from gateway.model import CatalogueStale, Operation, RowPlanner, RowRewriter, Verdict
 from gateway.protocols.postgres import errors
-from gateway.protocols.postgres.state import Ask, Portal, Prepared, Result, Sent, drop
+from gateway.protocols.postgres.state import UNSURE, Ask, Portal, Prepared, Result, Sent, drop
 from gateway.protocols.postgres.wire import (
     CLIENT_LIMITS,
-    INT32,
     MAX_SERVER,
     Fields,
     Parse,
@@ -49,9 +48,26 @@ MAX_NAMES: Final = 100_000
 """Statements and portals of one session. PostgreSQL has no limit; a pool that prepares each ORM query stays below
 10,000."""
 
+MAX_NAME: Final = 63
+"""Bytes: NAMEDATALEN - 1. The target tells names apart by no more, in Parse and Bind as in SQL."""
+
+MAX_SENT: Final = 10_000
+"""Messages that wait for an answer; the client's next ones wait then. A target that has this many holds back its
+answers no longer (it sends whenever 8 KiB of them are ready), so that the pipeline always moves."""
+
 Q, P, B, D, E, C, S, H, F, X = b"QPBDECSHFX"
 COPY_DATA, COPY_DONE, COPY_FAIL = b"dcf"
 DESCRIBED_STATEMENT, DESCRIBED_PORTAL = b"SP"
+
+
+def _int32(view: bytes | bytearray, pos: int) -> int:
+    """The signed number at ``pos``, which the caller knows to be inside; compiled it is C."""
+    value = view[pos]
+    if value >= 128:
+        value -= 256
+    value = value * 256 + view[pos + 1]
+    value = value * 256 + view[pos + 2]
+    return value * 256 + view[pos + 3]
 
 
 class Relay:
@@ -61,40 +77,6 @@ class Relay:
     set, reload the catalogue and call `catalogue_reloaded`. What is to be sent stands in `to_server` and
     `to_client`, what ended in `results`; take them with `take`.
     """
-
-    __slots__ = (
-        "_client",
-        "_client_need",
-        "_client_pos",
-        "_client_through",
-        "_copy_in",
-        "_final",
-        "_held",
-        "_portals",
-        "_segment",
-        "_sent",
-        "_server",
-        "_server_need",
-        "_server_through",
-        "_skipping",
-        "_stalled",
-        "_statements",
-        "_tainted",
-        "application_name",
-        "ask",
-        "encoding",
-        "hides",
-        "keep_rows",
-        "kept",
-        "observe_columns",
-        "results",
-        "stale",
-        "status",
-        "terminated",
-        "to_client",
-        "to_server",
-        "unsafe",
-    )
 
     def __init__(
         self, *, application_name: bytes = b"ostiary", observe_columns: bool = True, keep_rows: bool = False
@@ -137,7 +119,12 @@ class Relay:
     @property
     def holding(self) -> bool:
         """Client messages wait here; don't read more of them."""
-        return self.ask is not None or self._stalled is not None
+        return self.ask is not None or self._stalled is not None or len(self._sent) >= MAX_SENT
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is under way; a transaction may be open."""
+        return not self._sent and not self.holding
 
     @property
     def idle(self) -> bool:
@@ -198,8 +185,11 @@ class Relay:
                 continue
             if end - pos < 5:
                 break
+            if len(self._sent) >= MAX_SENT:
+                self._client_pos = pos
+                return
             kind = buf[pos]
-            length = INT32.unpack_from(buf, pos + 1)[0]
+            length = _int32(buf, pos + 1)
             limit = CLIENT_LIMITS.get(kind)
             if limit is None:
                 raise PeerError(f"invalid frontend message type {kind}")
@@ -251,22 +241,24 @@ class Relay:
             raise PeerError("unexpected message type during COPY from stdin")
         if kind == Q:
             whole = buf[pos:stop]
-            self._hold(Q, whole, None, Ask("query", parse_query(whole[5:])))
+            self._hold(Q, whole, None, Ask("query", parse_query(whole[5:]), portals=self._portals))
             return False
         if kind == P:
             whole = buf[pos:stop]
             parsed = parse_parse(whole[5:])
-            self._hold(P, whole, parsed, Ask("parse", parsed.text, parsed.name, parsed.rest))
+            ask = Ask("parse", parsed.text, self._key(parsed.name), parsed.rest, portals=self._portals)
+            self._hold(P, whole, parsed, ask)
             return False
         if kind == F:
             self._hold(F, buf[pos:stop], None, Ask("function", b""))
             return False
         if kind == C:
             target, name = parse_target_of(buf[pos + 5 : stop])
+            key = self._key(name)
             if target == DESCRIBED_STATEMENT:
-                self._sent.append(Sent(C, statement=self._statements.get(name)))
+                self._sent.append(Sent(C, statement=self._statements.get(key)))
             else:
-                self._sent.append(Sent(C, portal=self._portals.get(name)))
+                self._sent.append(Sent(C, portal=None if key == UNSURE else self._portals.get(key)))
         elif kind in (COPY_DONE, COPY_FAIL):
             self._copy_in = False
         elif kind == X:
@@ -277,6 +269,12 @@ class Relay:
     def _hold(self, kind: int, whole: bytes, parsed: object, ask: Ask) -> None:
         self._held = (kind, whole, parsed)
         self.ask = ask
+
+    def _key(self, name: bytes) -> bytes:
+        """What the target knows a statement or portal by. It converts names to its own encoding and cuts them off."""
+        if name.isascii():
+            return name[:MAX_NAME]
+        return name if self.encoding == b"UTF8" and len(name) <= MAX_NAME else UNSURE
 
     def _known(self, state: Prepared | Portal) -> bool:
         """False when an earlier batch, not answered yet, decides what the name stands for."""
@@ -299,21 +297,23 @@ class Relay:
         if self._copy_in:
             raise PeerError("unexpected message type during COPY from stdin")
         bind = parse_bind(whole[5:])
-        statement = self._statements.get(bind.statement)
+        key = self._key(bind.portal)
+        statement = self._statements.get(self._key(bind.statement))
         if statement is not None and not self._known(statement):
             return False
         portal = Portal(
-            bind.portal,
+            key,
             statement,
             bind.statement,
             bind.parameters,
             bind.formats,
             self._segment,
-            self._portals.get(bind.portal),
+            self._portals.get(key),
+            unsure=key == UNSURE,
         )
         if len(self._portals) >= MAX_NAMES:
             raise LimitReached(f"more than {MAX_NAMES} portals in one transaction")
-        self._portals[bind.portal] = portal
+        self._portals[key] = portal
         verdict = statement.verdict if statement is not None else None
         self._sent.append(Sent(B, verdict, portal=portal))
         self.to_server.append(whole)
@@ -324,15 +324,15 @@ class Relay:
             raise PeerError("unexpected message type during COPY from stdin")
         target, name = parse_target_of(whole[5:])
         if target == DESCRIBED_STATEMENT:
-            statement = self._statements.get(name)
+            statement = self._statements.get(self._key(name))
             self._sent.append(Sent(D, statement.verdict if statement else None, statement))
         else:
-            portal = self._portals.get(name)
+            portal = self._portals.get(self._key(name))
             if portal is not None and not self._known(portal):
                 return False
             verdict = portal.statement.verdict if portal is not None and portal.statement else None
             if portal is not None and verdict is not None:
-                portal.planner, portal.planned = verdict.planner, False
+                portal.expect(verdict)
             self._sent.append(Sent(D, verdict, portal=portal))
         self.to_server.append(whole)
         return True
@@ -341,17 +341,18 @@ class Relay:
         if self._copy_in:
             raise PeerError("unexpected message type during COPY from stdin")
         name, _limit = parse_execute(whole[5:])
-        portal = self._portals.get(name)
-        if portal is None:
-            # A cursor that was declared in SQL is a portal, too.
-            ask = Ask("execute", b"FETCH ALL FROM " + _quoted(name))
-        elif not self._known(portal):
+        portal = self._portals.get(self._key(name))
+        if portal is not None and not self._known(portal):
             return False
+        if portal is None or portal.unsure:
+            # A cursor that was declared in SQL is a portal, too.
+            portal = None
+            ask = Ask("execute", b"FETCH ALL FROM " + _quoted(name), portals=self._portals)
         elif portal.statement is None:
             ask = Ask("execute", b"EXECUTE " + _quoted(portal.unknown), b"", b"", portal.parameters, portal.formats)
         else:
             statement = portal.statement
-            ask = Ask("execute", statement.text, b"", statement.types, portal.parameters, portal.formats)
+            ask = Ask("execute", statement.text, b"", statement.types, portal.parameters, portal.formats, self._portals)
         self._hold(E, whole, portal, ask)
         return False
 
@@ -369,17 +370,18 @@ class Relay:
 
     def _parse(self, whole: bytes, parsed: object, verdict: Verdict) -> None:
         assert isinstance(parsed, Parse)
-        name = parsed.name
+        name = self._key(parsed.name)
         if verdict.denial is not None:
             if not name:
                 self._statements.pop(name, None)
             self._sent.append(Sent(P, verdict))
-            self.to_server.append(message(b"P", cstring(name) + cstring(verdict.marker) + b"\0\0"))
+            self.to_server.append(message(b"P", cstring(parsed.name) + cstring(verdict.marker) + b"\0\0"))
             return
         if len(self._statements) >= MAX_NAMES:
             raise LimitReached(f"more than {MAX_NAMES} prepared statements in one session")
         statement = Prepared(name, parsed.text, parsed.rest, verdict, self._segment, self._statements.get(name))
-        self._statements[name] = statement
+        if name != UNSURE:
+            self._statements[name] = statement
         self._sent.append(Sent(P, verdict, statement))
         self.to_server.append(whole)
 
@@ -390,13 +392,13 @@ class Relay:
             self.to_server.append(message(b"E", cstring(verdict.marker) + b"\0\0\0\0"))
             return
         sent = Sent(E, verdict, portal=portal)
-        if verdict.planner is not None and (portal is None or portal.planner is not verdict.planner):
+        if verdict.planner is not None and (portal is None or not portal.expects(verdict)):
             # The layout decides how rows are masked, and the client did not ask for it: we do.
             name, _ = read_cstring(whole, 5)
             if portal is None:
                 portal = Portal(name, None, b"", (), (), self._segment, None)
                 sent.portal = portal
-            portal.planner, portal.planned = verdict.planner, False
+            portal.expect(verdict)
             self._sent.append(Sent(D, verdict, portal=portal, hidden=True))
             self.to_server.append(message(b"D", b"P" + cstring(name)))
         self._forget(verdict.operation)
@@ -410,10 +412,13 @@ class Relay:
         self.to_server.append(whole if verdict.denial is None else message(b"Q", cstring(verdict.marker)))
 
     def _forget(self, operation: Operation) -> None:
-        """SQL's own PREPARE, DEALLOCATE, DECLARE and CLOSE change what a name stands for: know it no longer."""
+        """SQL's own PREPARE, DEALLOCATE, DECLARE and CLOSE change what a name stands for, unless they fail: know it no
+        longer. A portal stays noted as one, so that nobody takes a FETCH from it for one from the cursor."""
         for name in operation.names:
             self._statements.pop(name.encode(), None)
-            self._portals.pop(name.encode(), None)
+            portal = self._portals.get(name.encode())
+            if portal is not None:
+                portal.unsure = True
 
     # --- from the target --------------------------------------------------------------------------------------
 
@@ -453,7 +458,7 @@ class Relay:
         self._server_need = 0
         while end - pos >= 5:
             kind = buf[pos]
-            length = INT32.unpack_from(buf, pos + 1)[0]
+            length = _int32(buf, pos + 1)
             if length < 4:
                 raise PeerError("the target sent a message with a wrong length")
             stop = pos + 1 + length
@@ -470,7 +475,7 @@ class Relay:
                         self._keep(head, buf[pos:done])
                     pos = done
                     if end - pos >= 5 and buf[pos] == kind:  # it begins here and goes on in later chunks: stream
-                        length = INT32.unpack_from(buf, pos + 1)[0]
+                        length = _int32(buf, pos + 1)
                         if length < 4:
                             raise PeerError("the target sent a message with a wrong length")
                         head.rows += 1
@@ -495,7 +500,8 @@ class Relay:
                 pos = start = done
                 continue
             if stop > end:
-                if kind == 86 and self._planner_of_head() is None:  # FunctionCallResponse: streams
+                if kind == 86 and sent and self._planner_of_head() is None:  # FunctionCallResponse: streams
+                    self._on_function_result(sent[0])
                     self._server_through = stop - end
                     pos = end
                 elif length > MAX_SERVER:
@@ -518,11 +524,13 @@ class Relay:
         if pos < end:
             self._server += buf[pos:]
             if end - pos >= 5:
-                self._server_need = INT32.unpack_from(buf, pos + 1)[0] + 1
+                self._server_need = _int32(buf, pos + 1) + 1
         stalled = self._stalled
         if stalled is not None and (stalled.confirmed or not self._pending(stalled)):
             self._stalled = None
             self._run_client()
+        elif self._client_pos < len(self._client) and not self.holding:
+            self._run_client()  # the pipeline was full
 
     def _keep(self, head: Sent, data: bytes) -> None:
         if head.verdict is not None and data:
@@ -620,10 +628,13 @@ class Relay:
         if kind == 72 or kind == 99:  # CopyOutResponse, CopyDone
             return None
         if kind == 86:  # FunctionCallResponse
-            self._expect(head, F)
-            self._ended(head, "FUNCTION")
+            self._on_function_result(head)
             return None
         raise PeerError(f"the target sent an unexpected message of type {kind}")
+
+    def _on_function_result(self, head: Sent) -> None:
+        self._expect(head, F)
+        self._ended(head, "FUNCTION")
 
     def _expect(self, head: Sent, kind: int) -> None:
         if head.kind != kind:
@@ -671,7 +682,7 @@ class Relay:
         self._final = False
         return plan
 
-    def _ended(self, head: Sent, status: str, *, failed: bool = False) -> None:
+    def _ended(self, head: Sent, status: str, failed: bool = False) -> None:
         verdict = head.verdict
         if verdict is None:
             return
@@ -707,12 +718,15 @@ class Relay:
         else:
             state = next((value.decode("ascii", "replace") for code, value in fields if code == "C"), "")
             replaced = self._sanitised(buf, pos, stop)
-        self._ended(head, state, failed=True)
+        self._ended(head, state, True)
         self._copy_in = False
         sent = self._sent
         if head.kind != Q and head.kind != F and head.kind != S:
+            refused = []
             while sent and sent[0].kind != S:
-                self._take_back(sent.popleft())
+                refused.append(sent.popleft())
+            for entry in reversed(refused):  # the newest is on top of what its name stands for: no search for it
+                self._take_back(entry)
             if not sent:
                 self._skipping = True
         return replaced
@@ -758,7 +772,7 @@ class Relay:
 
 def _whole(buffer: bytearray) -> int:
     """Bytes until the first message of ``buffer`` is whole."""
-    length: int = INT32.unpack_from(buffer, 1)[0]
+    length: int = _int32(buffer, 1)
     return length + 1
 
 

@@ -31,7 +31,7 @@ from gateway.protocols.postgres.cancel import CancelKeys
 from gateway.protocols.postgres.reading import Readings
 from gateway.protocols.postgres.startup import Requested, requested
 from gateway.protocols.postgres.traffic import Traffic
-from gateway.protocols.postgres.upstream import Dialler, Upstream
+from gateway.protocols.postgres.upstream import Dialler, Upstream, end_point_of
 from gateway.protocols.postgres.wire import (
     INT32,
     MAX_PASSWORD,
@@ -191,7 +191,7 @@ class ClientConnection(Protocol):
     async def _serve(self) -> None:
         first = await self._first_packet()
         if isinstance(first, CancelRequest):
-            self._cancel(first)
+            await self._cancel(first)
             return
         wanted = requested(first)
         if self.transport.tls_version is None:
@@ -302,6 +302,7 @@ class ClientConnection(Protocol):
         greeting.append(message(b"Z", upstream.status))
         self.transport.write(b"".join(greeting))
         self._traffic = traffic
+        self.transport.deliver_to(traffic.client_received)
         expires = corridor.live.expires
         if expires is not None:
             ended = SessionEnded("your access has expired", hint="Log in again.")
@@ -386,7 +387,7 @@ class ClientConnection(Protocol):
     async def _scram(self, name: str) -> Principal:
         """SASL (53.3.1): mechanisms, client-first, server-first, client-final, server-final."""
         service = self._service
-        exchange = service.identity.scram(name, self._address, self.transport.channel_binding("tls-server-end-point"))
+        exchange = service.identity.scram(name, self._address, end_point_of(self.transport))
         offered = b"".join(cstring(mechanism) for mechanism in exchange.mechanisms())
         self.transport.write(message(b"R", INT32.pack(10) + offered + b"\0"))
         body = await self._password_message()
@@ -409,11 +410,13 @@ class ClientConnection(Protocol):
 
     # --- cancel -----------------------------------------------------------------------------------------------
 
-    def _cancel(self, request: CancelRequest) -> None:
-        """Answered by closing, whether the secret was right or not."""
+    async def _cancel(self, request: CancelRequest) -> None:
+        """Answered by closing, whether the secret was right or not. A client takes that for "it is cancelled" and sends
+        its next statement, so the target comes first: else that one would be hit.
+        """
         owner = self._service.cancels.owner(request.pid, request.secret)
         if owner is not None:
-            owner.cancel(self._address)
+            await owner.cancel(self._address)
         self._login_over()
         self.transport.loseConnection()
 

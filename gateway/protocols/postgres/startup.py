@@ -12,7 +12,7 @@ MAX_SETTINGS: Final = 64
 """Settings of one startup packet; drivers send fewer than ten."""
 
 OURS: Final = frozenset({"user", "database", "replication", "application_name", "options"})
-"""Read here; none of them goes to the target as the client sent it."""
+"""Read here; none of them goes to the target as the client sent it, however it is spelled (CVE-2021-41395)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ def requested(startup: Startup) -> Requested:
     for name, value in [*parse_options(parameters.get("options", "")), *parameters.items()]:
         if name.startswith("_pq_."):
             unknown.append(name)
-        elif name not in OURS:
-            settings[name.lower()] = value
+        elif (key := name.lower()) not in OURS:
+            settings[key] = value
     if len(settings) > MAX_SETTINGS:
         raise PeerError("too many settings in the startup packet")
     replication = parameters.get("replication", "false").lower() not in ("false", "off", "no", "0", "f", "n")

@@ -1,96 +1,164 @@
-"""What the relay remembers of one session: names, what waits for an answer, what is asked, what ended."""
+"""What the relay remembers of one session: names, what waits for an answer, what is asked, what ended.
+
+Plain classes with written-out constructors: relay.py and this compile with the C types of their .pxd files, and a
+dataclass can't be given those.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from collections.abc import Container
+from typing import Final, Literal, TypeVar
 
-from gateway.model import RowPlanner, RowRewriter, Verdict
+from gateway.model import Operation, RowPlanner, RowRewriter, Verdict
+
+UNSURE: Final = b"\xff"
+"""Stands for every name of which we can't say what the target makes of it; no name in UTF-8 is like it."""
 
 Source = Literal["query", "parse", "execute", "function"]
 
 
-@dataclass(slots=True, eq=False)
 class Ask:
     """A question to the corridor: may this go to the target?
 
-    ``text`` is the statement as the client sent it, at Execute the one that was parsed. For what is run by a name
-    that SQL gave (a cursor, a PREPARE) it is the SQL that would run it.
+    text         the statement as the client sent it, at Execute the one that was parsed. For what is run by a name
+                 that SQL gave (a cursor, a PREPARE) it is the SQL that would run it
+    name         the prepared statement's name, at Parse, as the target knows it
+    types        parameter types as Parse states them: int16 count, int32 OIDs
+    parameters   values as in Bind (None: NULL), formats  their codes as in Bind
+    portals      names of portals that Bind made: SQL can FETCH from them, too
     """
 
-    source: Source
-    text: bytes
-    name: bytes = b""
-    """The prepared statement's name, at Parse."""
-    types: bytes = b""
-    """Parameter types as Parse states them: int16 count, int32 OIDs."""
-    parameters: tuple[bytes | None, ...] = ()
-    formats: tuple[int, ...] = ()
+    def __init__(
+        self,
+        source: Source,
+        text: bytes,
+        name: bytes = b"",
+        types: bytes = b"",
+        parameters: tuple[bytes | None, ...] = (),
+        formats: tuple[int, ...] = (),
+        portals: Container[bytes] = (),
+    ) -> None:
+        self.source = source
+        self.text = text
+        self.name = name
+        self.types = types
+        self.parameters = parameters
+        self.formats = formats
+        self.portals = portals
 
 
-@dataclass(slots=True, eq=False)
 class Result:
     """How one statement ended: its command tag, or the SQLSTATE it failed with."""
 
-    number: int
-    status: str
-    rows: int
-    size: int
-    columns: tuple[str, ...] = ()
-    failed: bool = False
+    def __init__(
+        self, number: int, status: str, rows: int, size: int, columns: tuple[str, ...] = (), failed: bool = False
+    ) -> None:
+        self.number = number
+        self.status = status
+        self.rows = rows
+        self.size = size
+        self.columns = columns
+        self.failed = failed
 
 
-@dataclass(slots=True, eq=False)
 class Prepared:
-    name: bytes
-    text: bytes
-    types: bytes
-    verdict: Verdict
-    segment: int
-    previous: Prepared | None
-    confirmed: bool = False
+    """A statement that was parsed, or will be as soon as the target has answered (``confirmed``).
+
+    previous  what the name stood for before, as long as the target may refuse
+    """
+
+    def __init__(
+        self, name: bytes, text: bytes, types: bytes, verdict: Verdict, segment: int, previous: Prepared | None
+    ) -> None:
+        self.name = name
+        self.text = text
+        self.types = types
+        self.verdict = verdict
+        self.segment = segment
+        self.previous = previous
+        self.confirmed = False
 
 
-@dataclass(slots=True, eq=False)
 class Portal:
-    name: bytes
-    statement: Prepared | None
-    unknown: bytes
-    """Name of the statement when it is not one that we saw parsed."""
-    parameters: tuple[bytes | None, ...]
-    formats: tuple[int, ...]
-    segment: int
-    previous: Portal | None
-    confirmed: bool = False
-    planner: RowPlanner | None = None
-    """Whose plan it is, or will be as soon as the Describe that is under way is answered."""
-    plan: RowRewriter | None = None
-    planned: bool = False
+    """A portal that was bound, or will be as soon as the target has answered (``confirmed``).
+
+    unknown          the statement's name when it is not one that we saw parsed; then ``statement`` is None
+    planner, plan    whose plan of its rows it is, or will be as soon as the Describe that is under way is answered
+                     (``planned``)
+    operation        what that plan is for: EXECUTE may run something else by now, in the same columns
+    unsure           SQL may have closed it, and given its name to a cursor
+    """
+
+    def __init__(
+        self,
+        name: bytes,
+        statement: Prepared | None,
+        unknown: bytes,
+        parameters: tuple[bytes | None, ...],
+        formats: tuple[int, ...],
+        segment: int,
+        previous: Portal | None,
+        unsure: bool = False,
+    ) -> None:
+        self.name = name
+        self.statement = statement
+        self.unknown = unknown
+        self.parameters = parameters
+        self.formats = formats
+        self.segment = segment
+        self.previous = previous
+        self.confirmed = False
+        self.planner: RowPlanner | None = None
+        self.plan: RowRewriter | None = None
+        self.planned = False
+        self.operation: Operation | None = None
+        self.unsure = unsure
+
+    def expects(self, verdict: Verdict) -> bool:
+        """Whether its plan is, or is about to be, the one for ``verdict``."""
+        if self.planner is not verdict.planner:
+            return False
+        return self.operation is verdict.operation or self.operation == verdict.operation
+
+    def expect(self, verdict: Verdict) -> None:
+        """A Describe is on its way whose answer makes the plan for ``verdict``."""
+        if not self.expects(verdict):
+            self.planner, self.operation, self.planned = verdict.planner, verdict.operation, False
 
 
-@dataclass(slots=True, eq=False)
 class Sent:
-    """One message that the target will answer."""
+    """One message that the target will answer.
 
-    kind: int
-    verdict: Verdict | None = None
-    statement: Prepared | None = None
-    portal: Portal | None = None
-    hidden: bool = False
-    """We asked, not the client: the answer is not passed on."""
-    plan: RowRewriter | None = None
-    planned: bool = False
-    rows: int = 0
-    size: int = 0
-    columns: tuple[str, ...] = ()
-    segment: int = 0
-    """Of ReadyForQuery's cause: the batch that it ends."""
+    hidden   we asked, not the client: the answer is not passed on
+    segment  the batch that it belongs to
+    """
+
+    def __init__(
+        self,
+        kind: int,
+        verdict: Verdict | None = None,
+        statement: Prepared | None = None,
+        portal: Portal | None = None,
+        hidden: bool = False,
+        segment: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.verdict = verdict
+        self.statement = statement
+        self.portal = portal
+        self.hidden = hidden
+        self.segment = segment
+        self.plan: RowRewriter | None = None
+        self.planned = False
+        self.rows = 0
+        self.size = 0
+        self.columns: tuple[str, ...] = ()
 
 
-_State = TypeVar("_State", Prepared, Portal)
+State = TypeVar("State", Prepared, Portal)
 
 
-def drop(names: dict[bytes, _State], state: _State) -> None:
+def drop(names: dict[bytes, State], state: State) -> None:
     """Take ``state`` out of the chain of what its name stood, stands and will stand for."""
     current = names.get(state.name)
     if current is state:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -103,15 +103,19 @@ class Traffic:
         self._holding = False
         self._answering = False
         self._reloading = False
+        self._committing = False
         self._syncing = False
         self._over = False
-        self._cancelling = False
+        self._cancelling = DeferredLock()
         self._clock = corridor.clock
+        self._soon = dialler.soon
         self._from_client = Valve(client)
         self._from_server = Valve(self._server)
         client.registerProducer(_Backpressure(self._from_server), True)
         self._server.registerProducer(_Backpressure(self._from_client), True)
         upstream.stream.receiver = self
+        corridor.live.waits = self._waits
+        self._server.deliver_to(self.upstream_received)
 
     # --- bytes ------------------------------------------------------------------------------------------------
 
@@ -142,6 +146,9 @@ class Traffic:
         self._finish("the target closed the connection")
         self._client.loseConnection()
 
+    def _waits(self) -> bool:
+        return self._relay.quiet
+
     # --- the turn ---------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
@@ -159,8 +166,8 @@ class Traffic:
             self._ended()
         if relay.to_client:
             self._to_client()
-        if relay.to_server and not self._syncing:
-            self._to_server()
+        if relay.to_server and not self._committing:
+            self._commit_soon()
         if self._reading.changes_catalogue and relay.idle:
             self._reading.settled()
         holding = self._syncing or relay.holding
@@ -176,24 +183,39 @@ class Traffic:
         self._relay.to_client = []
         self._client.write(out[0] if len(out) == 1 else b"".join(out))
 
-    def _to_server(self) -> None:
-        recorded = self._corridor.commit()
-        if isinstance(recorded, Deferred):
-            self._syncing = True
-            recorded.addCallbacks(self._synced, self._failed)
-            return
-        self._forward(recorded)
+    def _commit_soon(self) -> None:
+        """At the end of this turn of the loop: then one write to the audit log serves all sessions that were ready."""
+        if self._corridor.uncommitted:
+            self._committing = True
+            self._soon(self._commit)
+        else:
+            self._commit()
 
-    def _forward(self, recorded: Recorded) -> None:
-        """Everything decided goes to the target. ``recorded`` proves that all of it is in the recording."""
-        out = self._relay.to_server
-        self._relay.to_server = []
+    def _commit(self) -> None:
+        self._committing = False
+        if self._over:
+            return
+        # What is decided while the disk is awaited is not part of this commit, and waits for the next.
+        out, self._relay.to_server = self._relay.to_server, []
+        try:
+            recorded = self._corridor.commit()
+            if isinstance(recorded, Deferred):
+                self._syncing = self._committing = True
+                recorded.addCallbacks(self._synced, self._failed, callbackArgs=(out,))
+                self._turn()
+            else:
+                self._forward(recorded, out)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self.end(error)
+
+    def _forward(self, recorded: Recorded, out: list[bytes]) -> None:
+        """``out`` goes to the target. ``recorded`` proves that all of it is in the recording."""
         self._server.write(out[0] if len(out) == 1 else b"".join(out))
 
-    def _synced(self, recorded: Recorded) -> None:
-        self._syncing = False
+    def _synced(self, recorded: Recorded, out: list[bytes]) -> None:
+        self._syncing = self._committing = False
         if not self._over:
-            self._forward(recorded)
+            self._forward(recorded, out)
             self._again()
 
     def _ended(self) -> None:
@@ -259,22 +281,21 @@ class Traffic:
 
     # --- the end ----------------------------------------------------------------------------------------------
 
-    def cancel(self, address: str) -> None:
-        """A client asked, with the right secret, to cancel what this session does. One request at a time."""
+    def cancel(self, address: str) -> Deferred[None]:
+        """A client asked, with the right secret, to cancel what this session does; fires when the target has done so
+        (or can't). One request at a time, in order, which also bounds their rate.
+        """
         key = self._upstream.key
-        if self._over or self._cancelling or key is None:
-            return
-        self._cancelling = True
+        if self._over or key is None:
+            return succeed(None)
         gate_audit = self._corridor.audit
         gate_audit.append(CancelRequested(self._corridor.admitted.context, address))
         gate_audit.flush()
         target = self._corridor.admitted.access.target
-        done = ensureDeferred(self._dialler.cancel(target, key, CANCEL_TIMEOUT))
-        done.addErrback(lambda failure: log.warning("cancel failed", problem=failure.getErrorMessage()))
-        done.addBoth(self._cancelled)
-
-    def _cancelled(self, _: object) -> None:
-        self._cancelling = False
+        done: Deferred[None] = self._cancelling.run(
+            lambda: ensureDeferred(self._dialler.cancel(target, key, CANCEL_TIMEOUT))
+        )
+        return done.addErrback(lambda failure: log.warning("cancel failed", problem=failure.getErrorMessage()))
 
     def end(self, error: BaseException) -> None:
         """End the session and tell the client why. May be called more than once."""
@@ -290,7 +311,10 @@ class Traffic:
             error = SessionEnded("the gateway failed and ended this session")
         self._client.write(errors.fatal(error))
         if busy:
-            self.cancel("gateway")
+            try:
+                self.cancel("gateway")
+            except GatewayError:
+                log.error("not cancelled: that can't be recorded", session=session)
         self._finish(str(error))
         self._client.loseConnection()
         self._server.abortConnection()

@@ -11,6 +11,7 @@ import hashlib
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 from scramp import ScramClient, ScramException
@@ -21,6 +22,8 @@ from twisted.python.failure import Failure
 from gateway.errors import ConfigError, PeerError, SecretUnavailable, TargetUnavailable
 from gateway.model import Credential, Target, TargetTls
 from gateway.net import StreamClientEndpoint, StreamTransport, client_context
+from gateway.net.reactor import loop_of
+from gateway.protocols.postgres.errors import TargetRefused
 from gateway.protocols.postgres.wire import (
     INT32,
     MAX_SERVER,
@@ -62,7 +65,7 @@ class Login:
     def receive(self, kind: int, body: bytes) -> bytes:
         """One message from the target; what to send back (perhaps nothing). Raises TargetUnavailable."""
         if kind == 69:
-            raise TargetUnavailable(_refusal(body))
+            raise _refusal(body)
         if kind == 78:
             self.notices.append(message(b"N", body))
             return b""
@@ -146,14 +149,14 @@ def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).hexdigest().encode()
 
 
-def _refusal(body: bytes) -> str:
+def _refusal(body: bytes) -> TargetUnavailable:
     """What the target said; its text may name the role, never a secret."""
     try:
         fields = dict(parse_fields(body))
     except PeerError:
-        return "the target refused the gateway's login with a malformed error"
+        return TargetUnavailable("the target refused the gateway's login with a malformed error")
     text = fields.get("M", b"").decode("utf-8", "replace")
-    return f"the target refused the gateway's login: {text}"
+    return TargetRefused(f"the target refused the gateway's login: {text}", fields.get("C", b""))
 
 
 class MessageStream(Protocol):
@@ -233,6 +236,14 @@ class MessageStream(Protocol):
         return data
 
 
+def end_point_of(transport: StreamTransport) -> bytes | None:
+    """tls-server-end-point (RFC 5929), None for a certificate that it is not defined for (Ed25519): no -PLUS then."""
+    try:
+        return transport.channel_binding("tls-server-end-point")
+    except ValueError:
+        return None
+
+
 @dataclass(slots=True)
 class Upstream:
     """A connection to the target, logged in."""
@@ -257,6 +268,11 @@ class Dialler:
 
     def __init__(self, reactor: Any, clock: Callable[[], float]) -> None:
         self.reactor = reactor
+        loop = loop_of(reactor)
+        self.soon: Callable[[Callable[[], None]], object] = (
+            loop.call_soon if loop is not None else partial(reactor.callLater, 0)
+        )
+        """Runs what it is given when all that is ready now has been read."""
         self._clock = clock
         self._contexts: dict[TargetTls, ssl.SSLContext | None] = {}
 
@@ -327,7 +343,7 @@ class Dialler:
             await stream.transport.start_tls(
                 context, server_side=False, server_hostname=target.address.host, timeout=timeout
             )
-            return stream, stream.transport.channel_binding("tls-server-end-point"), deadline
+            return stream, end_point_of(stream.transport), deadline
         except BaseException:
             if deadline.active():
                 deadline.cancel()

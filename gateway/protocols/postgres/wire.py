@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.errors import PeerError
 
@@ -175,16 +175,17 @@ def take_message(buffer: bytearray, limit: int) -> tuple[int, bytes] | None:
 # --- messages of a session ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Parse:
+class Parse(NamedTuple):
+    """53.7 Parse; ``rest`` are the parameter types as they came."""
+
     name: bytes
     text: bytes
     rest: bytes
-    """Parameter types, as they came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(NamedTuple):
+    """53.7 Bind, but for the result formats."""
+
     portal: bytes
     statement: bytes
     formats: tuple[int, ...]
