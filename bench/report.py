@@ -17,6 +17,7 @@ from pathlib import Path
 from support.ostiary import Ostiary
 from support.postgres import binaries
 
+import gateway
 from bench.measures import Rate
 from gateway import __version__
 from gateway.audit.evidence import recordings_of
@@ -172,12 +173,13 @@ def machine() -> list[tuple[str, str]]:
     cpu = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory = re.search(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
     system = platform.freedesktop_os_release()
+    compiled = len(list(Path(gateway.__file__).parent.rglob("*.so")))
     return [
         ("CPU", f"{cpu[1] if cpu else platform.machine()}, {os.cpu_count()} cores"),
         ("memory", f"{int(memory[1]) / 2**20:.0f} GiB" if memory else "unknown"),
         ("kernel", platform.release()),
         ("system", system["PRETTY_NAME"]),
-        ("Ostiary", f"{__version__}, masking compiled"),
+        ("Ostiary", f"{__version__}, {compiled} modules compiled"),
         ("Python", f"{platform.python_version()}, uvloop {version('uvloop')}, Twisted {version('twisted')}"),
         ("TLS", ssl.OPENSSL_VERSION),
         ("PostgreSQL", _output(str(binaries() / "postgres"), "--version")),

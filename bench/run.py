@@ -49,6 +49,12 @@ def interleaved(
 def compare(running: Systems, *, rounds: int, seconds: float) -> report.Results:
     """Everything but the soak."""
     results = report.Results(rounds=rounds, seconds=seconds, rows=running.rows, connections=CONNECTIONS)
+
+    def memory(system: System) -> None:
+        results.memory[system.name] = measures.idle_memory(system, CONNECTIONS)
+        say(f"{CONNECTIONS:,} idle sessions, {system.name}: {results.memory[system.name]:.0f} MiB more")
+
+    memory(running.ostiary)  # first: later it would fill what other measures freed
     for system in running.all:  # caches, pools and the catalogue are warm for all
         measures.pgbench(system, "-S", "-M", "prepared", seconds=1, clients=8)
     for mode in MODES:
@@ -74,9 +80,7 @@ def compare(running: Systems, *, rounds: int, seconds: float) -> report.Results:
     results.logins = interleaved(rounds, running.all, lambda system: measures.logins(system, seconds=seconds))
     for name, rates_of in results.logins.items():
         say(f"logins, {name}: {statistics.median(rates_of):,.0f} a second")
-    for system in (running.ostiary, running.pgbouncer):
-        results.memory[system.name] = measures.idle_memory(system, CONNECTIONS)
-        say(f"{CONNECTIONS:,} idle sessions, {system.name}: {results.memory[system.name]:.0f} MiB more")
+    memory(running.pgbouncer)  # last: it keeps its server connections
     return results
 
 

@@ -302,7 +302,7 @@ def test_recording_directory_with_wrong_rights(pki: Pki, target_server: Postgres
     recordings = gateway.data / "recordings"
     recordings.mkdir(mode=0o777)
     recordings.chmod(0o777)
-    refused_start(gateway, "others can write there", f"chmod 0700 {recordings}")
+    refused_start(gateway, "others can write there", f"chmod g-w,o-w {recordings}")
 
 
 def test_configuration_that_is_wrong(pki: Pki, target_server: Postgres) -> None:
