@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 
 COMPILED := $(shell sed -n 's/^    "\(gateway.*\.py\)",$$/\1/p' setup.py)
 
-.PHONY: help debian venv build demo demo-check test test-slow lint bench soak fuzz lock clean
+.PHONY: help debian venv build demo demo-check test test-slow lint bench soak fuzz lock deb ansible lint-ansible lock-ansible acceptance clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,10 +42,10 @@ demo-check: build ## does what the demo prints, and asserts each outcome
 	@$(BIN)/python demo/demo.py --check
 
 test: build ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not appliance"
 
 test-slow: build ## the slow ones
-	$(BIN)/python -m pytest -m slow --override-ini faulthandler_timeout=1800
+	$(BIN)/python -m pytest -m "slow and not appliance" --override-ini faulthandler_timeout=1800
 
 lint: venv ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
@@ -73,6 +73,27 @@ PIP_COMPILE = $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allo
 lock: venv ## requirements*.txt again, from pyproject.toml; ARGS=--upgrade for newer releases
 	$(PIP_COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
 	$(PIP_COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+
+deb: debian ## dist/ostiary_VERSION_ARCHITECTURE.deb, for the Debian release that this is
+	/usr/bin/python3 packaging/build.py
+
+ANSIBLE := .cache/ansible/bin
+
+ansible: $(STAMPS)/ansible ## ansible-core and ansible-lint, hash-locked, in an environment of their own
+
+$(STAMPS)/ansible: ansible/requirements.txt | $(STAMPS)/debian
+	test -x $(ANSIBLE)/python || $(PYTHON) -m venv .cache/ansible
+	$(ANSIBLE)/python -m pip install --quiet --no-deps --require-hashes -r ansible/requirements.txt
+	@touch $@
+
+lint-ansible: ansible ## ansible-lint, production profile
+	cd ansible && PATH=$(CURDIR)/$(ANSIBLE):$$PATH ansible-lint
+
+lock-ansible: venv ## ansible/requirements.txt again; ARGS=--upgrade for newer releases
+	$(PIP_COMPILE) $(ARGS) --output-file ansible/requirements.txt ansible/requirements.in
+
+acceptance: build deb ansible ## package, booted hosts, role, callers, SIEM, failures (root); under ten minutes
+	$(BIN)/python -m pytest -s -v -m appliance --override-ini faulthandler_timeout=600 tests/appliance
 
 clean: ## everything that was made here; Debian packages stay
 	rm -rf .venv .stamps build dist .fuzz .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

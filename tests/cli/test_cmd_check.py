@@ -127,7 +127,7 @@ def test_recording_directory_that_others_may_write(site: Site) -> None:
     recordings = site.data / "recordings"
     recordings.mkdir(parents=True)
     recordings.chmod(0o770)
-    wrong(site, "recording", "others can write there", "chmod 0700")
+    wrong(site, "recording", "others can write there", "chmod g-w,o-w")
 
 
 def test_recording_directory_that_is_a_file(site: Site) -> None:

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator
 
 import pytest
-from support.denials import Case, load
+from support.denials import Case, load, placed
 from support.ostiary import Ostiary
 from support.pki import Pki
 from support.postgres import Postgres
@@ -85,6 +85,7 @@ def got_through(server: Postgres, case: Case) -> bool:
 def test_nothing_forbidden_takes_effect(
     case: Case, server: Postgres, gateway: Ostiary, context: ssl.SSLContext
 ) -> None:
+    case = placed(case, str(server.directory / "probe"))
     for over in case.over:
         server.run(DENIALS.fixture, DATABASE)
         if case.setup:

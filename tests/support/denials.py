@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,15 @@ class Case:
 class Corpus:
     fixture: str
     cases: tuple[Case, ...]
+
+
+def placed(case: Case, file: str) -> Case:
+    """``case`` with PROBE_FILE's path filled in."""
+
+    def fill(text: str) -> str:
+        return text.replace("PROBE_FILE", file)
+
+    return replace(case, setup=fill(case.setup), steps=tuple(map(fill, case.steps)), probe=fill(case.probe))
 
 
 def load(name: str) -> Corpus:
