@@ -305,11 +305,9 @@ class Gateway:
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         self.live.end_all(SessionEnded("the gateway is being stopped", hint="Connect again in a moment."))
-        for call in (self._sync, self._sweep):
+        for call in (self._sync, self._sweep, self._alive):
             if call.running:
                 call.stop()
-        if self._alive.running:
-            self._alive.stop()
         if self._pool.started:
             settled = self.recordings.settled()
             settled.addTimeout(STOP_TIMEOUT, self.reactor)

@@ -102,16 +102,26 @@ class Connection:
 
 
 def _row(body: bytes) -> tuple[str | None, ...]:
+    """53.7 DataRow. Raises PeerError."""
     values: list[str | None] = []
     pos = 2
     for _ in range(int.from_bytes(body[:2])):
+        if pos + 4 > len(body):
+            raise PeerError("a row does not parse")
         length = INT32.unpack_from(body, pos)[0]
         pos += 4
-        if length < 0:
+        if length == -1:
             values.append(None)
             continue
-        values.append(body[pos : pos + length].decode())
+        if not 0 <= length <= len(body) - pos:
+            raise PeerError("a row does not parse")
+        try:
+            values.append(body[pos : pos + length].decode())
+        except UnicodeDecodeError:
+            raise PeerError("a name is not UTF-8") from None
         pos += length
+    if pos != len(body):
+        raise PeerError("a row does not parse")
     return tuple(values)
 
 

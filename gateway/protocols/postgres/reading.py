@@ -128,7 +128,7 @@ class Reading:
         self._rules = corridor.rules
         self._labelled: LabelledCatalogue | None = None
         self._planner: Planner | None = None
-        self._understood: dict[tuple[bytes, bytes], _Read] = {}
+        self._understood: dict[tuple[bytes, bytes, bytes], _Read] = {}
         self._prepared: dict[str, tuple[Statement, ...]] = {}
         self._cursors: dict[str, tuple[Statement, ...]] = {}
         self._remembered = Remembered(self._prepared, self._cursors)
@@ -191,7 +191,7 @@ class Reading:
         if ask.source == "function":
             self._last = None
             return function_call()
-        read = self._understood.get((ask.text, ask.types))
+        read = self._understood.get((ask.text, ask.types, encoding))
         if read is None:
             read = self._read(ask, encoding)
             if read is None:
@@ -212,17 +212,17 @@ class Reading:
             if found is None:
                 return None
             analysis = found
-        if (reason := self._unsure(analysis, ask.portals)) is not None and text is not None:
-            analysis = unread(text, reason)
+        depends = any(statement.executes or statement.fetches for statement in analysis.statements)
+        if depends and (reason := self._unsure(analysis, ask.portals)) is not None:
+            analysis = unread(analysis.text, reason)
         if not self.unrestricted and self._unknown(analysis) and self._database.refresh_for_unknown():
             return None
         operation = parsed(analysis, resolve(analysis, self._labelled, self._remembered, type_oids(types)))
         read = _Read(operation, analysis, _is_plain(operation, analysis))
-        depends = any(statement.executes or statement.fetches for statement in analysis.statements)
         if not depends and len(raw) <= MAX_KEPT_TEXT:
             if len(self._understood) >= MAX_UNDERSTOOD:
                 self._understood.clear()
-            self._understood[raw, types] = read
+            self._understood[raw, types, encoding] = read
         return read
 
     def _unsure(self, analysis: Analysis, portals: Container[bytes]) -> str | None:

@@ -537,7 +537,12 @@ class Relay:
             self.kept.append((head.verdict.number, data))
 
     def _pending(self, state: Prepared | Portal) -> bool:
-        return any(entry.statement is state or entry.portal is state for entry in self._sent)
+        """Whether the message that makes it is still to be answered; it will be, a Sync or Query went after it. Others
+        that name it may not: with their answers the target may wait for a Flush that we hold."""
+        return any(
+            (entry.kind == P and entry.statement is state) or (entry.kind == B and entry.portal is state)
+            for entry in self._sent
+        )
 
     def _planner_of_head(self) -> RowPlanner | None:
         verdict = self._sent[0].verdict if self._sent else None

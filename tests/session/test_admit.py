@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from session.house import NOBODYS, ORDERS, READS, House, principal
+
+from gateway.errors import NotAdmitted, RecordingFailed, TooManySessions
+from gateway.model import Target
+from gateway.session import Admitted
+from gateway.session.admit import credential_for
+
+
+def test_who_has_a_rule_is_admitted(house: House) -> None:
+    admitted = house.admit()
+    assert admitted.decision.rules == ("read",)
+    assert admitted.access.database == "orders", "the target's name where none was given"
+    assert admitted.access.role == "ro"
+    assert house.admit(database="reporting").access.database == "reporting"
+    assert house.events() == [], "the session's opening is what is audited"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"target": "unheard-of"},
+        {"target": ""},
+        {"target": "ORDERS"},
+        {"target": "nobodys"},
+        {"protocol": "ssh"},
+        {"who": principal("bob", "engineers")},
+        {"who": principal("mallory", "analyst")},
+    ],
+)
+def test_everybody_else_hears_the_same_words(house: House, asked: dict[str, Any]) -> None:
+    with pytest.raises(NotAdmitted) as refused:
+        house.admit(**asked)
+    with pytest.raises(NotAdmitted) as unknown:
+        house.admit(target="no-such-target")
+    assert (refused.value.message, refused.value.hint) == (unknown.value.message, unknown.value.hint)
+    [first, second] = house.events("session_refused")
+    assert first["status_detail"] == refused.value.reason
+    assert second["status_detail"] == "no such target"
+
+
+def test_an_empty_policy_admits_nobody(tmp_path: Path) -> None:
+    house = House(tmp_path, "allow: []")
+    with pytest.raises(NotAdmitted):
+        house.admit(principal("olivia", "owners"))
+    house.close()
+
+
+def test_a_deny_of_everything_denies_the_connection(tmp_path: Path) -> None:
+    house = House(tmp_path, READS + "\ndeny: [{name: out, principals: [alice], targets: ['*']}]")
+    with pytest.raises(NotAdmitted) as refused:
+        house.admit()
+    assert refused.value.reason == "denied by out"
+    assert "out" not in refused.value.message
+    house.close()
+
+
+def test_the_first_credential_that_fits_is_used() -> None:
+    assert [
+        getattr(credential_for(ORDERS, who), "user", None)
+        for who in (
+            principal("olivia", "owners"),
+            principal("alice", "owners"),
+            principal("alice", "x"),
+            principal("bob"),
+        )
+    ] == ["owner", "owner", "ro", "any"]
+    assert credential_for(ORDERS, principal("bob", "nobody")) is None
+    assert credential_for(NOBODYS, principal()) is None
+
+
+def test_limits_of_sessions(house: House) -> None:
+    one, _two = house.open(), house.open()
+    with pytest.raises(TooManySessions, match="alice has 2 sessions"):
+        house.admit()
+    house.admit(principal("aladdin"))
+    one.close("left")
+    house.admit()
+
+
+def test_the_gateway_as_a_whole_has_a_limit(tmp_path: Path) -> None:
+    house = House(tmp_path, sessions=1)
+    house.open()
+    with pytest.raises(TooManySessions, match="no room"):
+        house.admit(principal("bob"))
+    assert len(house.events("session_refused")) == 1
+    house.close()
+
+
+def test_a_gateway_that_stops_admits_nobody(house: House) -> None:
+    house.gate.accepting = False
+    with pytest.raises(NotAdmitted):
+        house.admit()
+
+
+def test_a_target_that_a_reload_took_away_is_no_target(house: House) -> None:
+    house.gate.rules = house.rules(READS, targets=(NOBODYS,))
+    with pytest.raises(NotAdmitted):
+        house.admit()
+
+
+def test_only_the_gate_admits(house: House) -> None:
+    admitted = house.admit()
+    with pytest.raises(TypeError, match="only the gate"):
+        Admitted(
+            object(),
+            session="",
+            access=admitted.access,
+            credential=admitted.credential,
+            rules=admitted.rules,
+            policy=admitted.policy,
+            decision=admitted.decision,
+            limits=admitted.limits,
+        )
+
+
+def test_nobody_is_refused_unseen(house: House) -> None:
+    house.audit.failed = "the disk is gone"
+    with pytest.raises(RecordingFailed):
+        house.admit(target="unheard-of")
+    house.audit.failed = None
+
+
+@pytest.mark.parametrize("member", ["group:analysts", "principal:alice"])
+def test_breaking_glass_is_said_aloud(tmp_path: Path, member: str) -> None:
+    house = House(tmp_path, break_glass=(member,))
+    assert not house.gate.breaks_glass(house.admit()), "there is room: no glass to break"
+    house.node.recordings.low_water = 2**62
+    assert house.gate.breaks_glass(house.admit())
+    assert not house.gate.breaks_glass(house.admit(principal("bob", "analysts"))) or member.startswith("group")
+    assert house.events("break_glass_used")
+    house.close()
+
+
+def test_others_have_no_glass_to_break(house: House) -> None:
+    house.node.recordings.low_water = 2**62
+    assert not house.gate.breaks_glass(house.admit())
+    with pytest.raises(RecordingFailed):
+        house.open()
+    assert not len(house.live)
+
+
+def test_tags_of_a_target_are_policys(tmp_path: Path) -> None:
+    tagged = Target("orders", "postgres", ORDERS.address, ORDERS.tls, ORDERS.credentials, {"env": "prod"})
+    house = House(
+        tmp_path, "allow: [{name: dev, groups: [analysts], targets: ['*'], tags: {env: dev}}]", targets=(tagged,)
+    )
+    with pytest.raises(NotAdmitted):
+        house.admit()
+    house.close()

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from recording.made import PUBLIC
+from session.house import READS, House, operation, principal
+from twisted.internet.defer import Deferred
+
+from gateway.errors import RecordingFailed, SessionEnded
+from gateway.model import Operation
+from gateway.recording import Recorded, verify
+from gateway.session import Corridor
+
+HIDDEN = frozenset({"pii.ssn"})
+
+
+class FakePlanner:
+    """Never plans; stands for something being hidden."""
+
+    def plan(self, *_: object, **__: object) -> None:
+        raise AssertionError
+
+
+def test_what_is_allowed_is_recorded_before_it_may_be_forwarded(house: House) -> None:
+    corridor = house.open()
+    verdict = corridor.ask(operation("SELECT 1"), "query")
+    assert verdict.denial is None
+    assert verdict.number == 1
+    assert not house.events("operation_decided"), "not yet on its way to the disk"
+    recorded = corridor.commit()
+    assert isinstance(recorded, Recorded)
+    assert recorded.session == corridor.admitted.session
+    assert house.events("operation_decided")[0]["unmapped"]["operation"] == 1
+
+
+def test_a_denial_is_recorded_and_says_the_rule(tmp_path: Path) -> None:
+    house = House(
+        tmp_path,
+        READS + "\ndeny: [{name: no ddl, targets: ['*'], sql: {verbs: [create]}, message: ask the DBA}]",
+    )
+    corridor = house.open()
+    verdict = corridor.ask(operation("CREATE TABLE t ()", "create"), "query")
+    assert verdict.denial is not None
+    assert verdict.denial.message == 'permission denied by policy: "no ddl"'
+    assert verdict.denial.detail == f"Request {corridor.admitted.session}/1."
+    assert verdict.denial.hint == "ask the DBA"
+    assert verdict.marker == b"OSTIARY_DENIED_1_0101010101010101"
+    assert corridor.live.denied == 1
+    corridor.commit()
+    assert house.events("operation_decided")[0]["action_id"] == 2
+    house.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (operation("DROP TABLE t", "drop"), "no rule allows drop there"),
+        (operation("x", opaque="no grammar"), r"not fully understood \(no grammar\)"),
+        (operation("x", untrusted_functions=frozenset({"public.f"})), "functions not known to be harmless: public.f"),
+    ],
+)
+def test_what_no_rule_allows_says_why(house: House, asked: Operation, why: str) -> None:
+    verdict = house.open().ask(asked, "query")
+    assert verdict.denial is not None
+    assert re.search(why, verdict.denial.message)
+
+
+def test_numbers_count_every_question(house: House) -> None:
+    corridor = house.open()
+    same = operation()
+    assert [corridor.ask(same, "parse").number, corridor.ask(same, "execute").number] == [1, 2]
+    assert corridor.ask(operation("DROP", "drop"), "query").number == 3
+    assert (corridor.live.operations, corridor.live.denied) == (3, 1)
+
+
+def test_a_proof_covers_only_what_was_asked_before_it(house: House) -> None:
+    corridor = house.open()
+    corridor.ask(operation(), "query")
+    first = corridor.commit()
+    assert corridor.commit() is first, "nothing new: the same proof"
+    corridor.ask(operation(), "query")
+    assert corridor.uncommitted
+    second = corridor.commit()
+    assert isinstance(second, Recorded)
+    assert isinstance(first, Recorded)
+    assert second.number > first.number
+
+
+def test_ddl_waits_for_the_disk(house: House) -> None:
+    house.node.threads.patient = True
+    corridor = house.open()
+    corridor.ask(operation("CREATE TABLE t ()", "create"), "query")
+    waiting = corridor.commit()
+    assert isinstance(waiting, Deferred)
+    proofs: list[Recorded] = []
+    waiting.addCallback(proofs.append)
+    house.clock.advance(1)
+    assert proofs == []
+    house.node.threads.run()
+    assert len(proofs) == 1
+    corridor.ask(operation(), "query")
+    assert isinstance(corridor.commit(), Recorded), "a SELECT doesn't"
+
+
+@pytest.mark.parametrize("where", ["rules", "entry"])
+def test_policy_may_ask_for_the_disk(tmp_path: Path, where: str) -> None:
+    policy = (
+        READS
+        if where == "rules"
+        else READS.replace("verbs: [select, create]}", "verbs: [select]}, session: {record: synced}")
+    )
+    house = House(tmp_path, policy, **({"durability": "synced"} if where == "rules" else {}))
+    corridor = house.open()
+    corridor.ask(operation(), "query")
+    assert isinstance(corridor.commit(), Deferred)
+    house.node.threads.run()
+    house.close()
+
+
+def test_what_masks_refuse_is_denied_although_a_rule_allows_it(house: House) -> None:
+    corridor = house.open()
+    odd = operation("x", "create")
+    assert corridor.ask(odd, "query").denial is None
+    planner = FakePlanner()
+    corridor.see(HIDDEN, planner)
+    verdict = corridor.ask(odd, "query")
+    assert verdict.denial is not None
+    assert "masked for you" in verdict.denial.message
+    assert "Masks apply to this session." in verdict.denial.detail
+
+
+def test_where_a_hidden_label_is_touched_errors_are_withheld(house: House) -> None:
+    corridor = house.open()
+    labelled, other = operation(labels=HIDDEN), operation("SELECT 2", labels=frozenset({"pii.email"}))
+    verdict = corridor.ask(labelled, "query")
+    assert (verdict.tainted, verdict.planner) == (False, None), "nothing is hidden from this one"
+    planner = FakePlanner()
+    corridor.see(HIDDEN, planner)
+    verdict = corridor.ask(labelled, "query")
+    assert (verdict.tainted, verdict.planner) == (True, planner)
+    assert not corridor.ask(other, "query").tainted
+    assert corridor.ask(operation("?", opaque="no grammar"), "query").tainted
+
+
+def test_a_new_policy_counts_from_the_next_operation(house: House) -> None:
+    corridor = house.open()
+    asked = operation()
+    assert corridor.ask(asked, "query").denial is None
+    house.gate.rules = house.rules("allow: [{name: show, groups: [analysts], targets: ['*'], sql: {verbs: [show]}}]")
+    assert corridor.refresh()
+    assert not corridor.refresh()
+    assert corridor.ask(asked, "query").denial is not None
+    assert corridor.rules is house.gate.rules
+
+
+@pytest.mark.parametrize("gone", ["rule", "target"])
+def test_a_right_that_is_gone_ends_the_session(house: House, gone: str) -> None:
+    corridor = house.open()
+    house.gate.rules = house.rules("allow: []") if gone == "rule" else house.rules(READS, targets=())
+    with pytest.raises(SessionEnded, match="right to this target has ended"):
+        corridor.refresh()
+
+
+def test_a_decision_that_looked_at_the_clock_is_not_kept(tmp_path: Path) -> None:
+    house = House(tmp_path, READS.replace("targets: [orders],", "targets: [orders], until: 2026-11-18T12:00:10Z,"))
+    corridor = house.open()
+    asked = operation()
+    assert corridor.ask(asked, "query").denial is None
+    house.clock.advance(20)
+    assert corridor.ask(asked, "query").denial is not None
+    house.close()
+
+
+def test_what_cannot_be_recorded_is_not_forwarded(house: House) -> None:
+    corridor = house.open()
+    corridor.ask(operation(), "query")
+    house.audit.failed = "the disk is full"
+    with pytest.raises(RecordingFailed):
+        corridor.commit()
+    with pytest.raises(RecordingFailed):
+        corridor.ask(operation(), "query")
+    corridor.close("audit failed")
+    house.audit.failed = None
+    assert len(house.live) == 0
+
+
+def test_a_session_begins_and_ends_in_both_books(house: House) -> None:
+    corridor = house.open()
+    corridor.ask(operation(), "query")
+    corridor.commit()
+    corridor.result(1, "SELECT 5", 5, 100, ("a",))
+    assert (corridor.live.rows, corridor.live.size) == (5, 100)
+    corridor.close("the client left")
+    corridor.close("again")
+    assert len(house.live) == 0
+    [closed] = house.events("session_closed")
+    assert closed["unmapped"]["operations"] == 1
+    assert closed["unmapped"]["rows"] == 5
+    [recording] = house.node.directory.rglob("*.ostrec")
+    report = verify(recording, PUBLIC)
+    assert report.ok
+    assert closed["unmapped"]["recording_length"] == recording.stat().st_size
+
+
+def test_a_session_that_the_audit_log_does_not_know_is_none(house: House) -> None:
+    admitted = house.admit()
+    house.audit.failed = "the disk is gone"
+    with pytest.raises(RecordingFailed):
+        house.open(admitted)
+    house.audit.failed = None
+    assert len(house.live) == 0
+
+
+@pytest.mark.parametrize(
+    ("session", "identity", "expires"),
+    [
+        ("{max: 1h}", None, 3600),
+        ("{expire: identity}", 60.0, 60),
+        ("{max: 1h, expire: identity}", 60.0, 60),
+        ("{max: 1h}", 60.0, 60),
+        ("{max: 1h, expire: session}", 60.0, 3600),
+    ],
+)
+def test_a_session_ends_with_its_limits(tmp_path: Path, session: str, identity: float | None, expires: float) -> None:
+    house = House(tmp_path, READS.replace("sql:", f"session: {session}, sql:"))
+    now = house.clock.seconds()
+    who = principal("alice", expires_at=None if identity is None else now + identity)
+    corridor: Corridor = house.open(house.admit(who))
+    assert corridor.live.expires == now + expires
+    house.close()
