@@ -88,12 +88,16 @@ class Relay(Protocol):
 
 
 class RelayFactory(Factory):
-    protocol = Relay
     noisy = False
 
     def __init__(self, secure: Any, dial: Any) -> None:
         self.secure = secure
         self.dial = dial
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        relay = Relay()
+        relay.factory = self
+        return relay
 
 
 class Only(Factory):
@@ -134,13 +138,14 @@ def serve_twisted(port: int, upstream: int, tls: Issued) -> None:
     from OpenSSL import SSL
     from twisted.internet import epollreactor
 
-    epollreactor.install()
+    epollreactor.install()  # type: ignore[no-untyped-call]  # Twisted's, without annotations
     from twisted.internet import reactor as imported
     from twisted.internet import ssl
     from twisted.internet.endpoints import TCP4ClientEndpoint
 
     reactor: Any = imported
-    factory = ssl.DefaultOpenSSLContextFactory(str(tls.key), str(tls.certificate), sslmethod=SSL.TLS_METHOD)
+    files = str(tls.key), str(tls.certificate)
+    factory = ssl.DefaultOpenSSLContextFactory(*files, sslmethod=SSL.TLS_METHOD)  # type: ignore[no-untyped-call]
     target = TCP4ClientEndpoint(reactor, "127.0.0.1", upstream)
 
     def secure(transport: Any) -> None:

@@ -1,4 +1,4 @@
-"""The suites of asyncpg, pg8000 and psycopg2, run directly and through the gateway: each test's outcome must be the same.
+"""The suites of asyncpg, pg8000 and psycopg2, directly and through the gateway: each test's outcome must be the same.
 
     python tests/suites/run.py [SUITE ...] [-k EXPRESSION]
 
@@ -23,6 +23,7 @@ import time
 import venv
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,10 +41,16 @@ from support.process import scratch_directory  # noqa: E402
 
 CACHE = ROOT / ".cache" / "suites"
 USER, PASSWORD = "postgres", "cpsnow"
-"""pg8000's README connects with this password."""
+"""What the examples in pg8000's README log in with."""
+
+CALLERS = {USER: PASSWORD, "boltzmann": "cha\uff6fs"}
+"""Whom the gateway knows; pg8000 makes a role of the second one's name and logs in as it."""
 
 RUN_SECONDS = 300.0
 """For one run of one suite; the longest takes a quarter of it."""
+
+MOST_SHOWN = 30
+"""Differing tests that are printed with their reasons; more than that have one reason."""
 
 REPEATS = 2
 """A test that differs runs again, both ways, before it counts: the suites have tests of their own timing."""
@@ -55,8 +62,9 @@ class Suite:
 
     folders      what is taken from the source distribution; not the driver itself, which is installed
     tests        the folder or file that pytest gets
-    left_out     files that don't speak to a server
-    databases    that the tests use: each is a target of its name
+    left_out     files whose tests don't look at the server that we name
+    databases    that the tests use: each is made, and is a target of its name
+    targets      names of databases that the tests make themselves, or find missing
     least        tests that must pass in the direct run, or the comparison would be empty
     """
 
@@ -65,6 +73,7 @@ class Suite:
     tests: str
     least: int
     databases: tuple[str, ...] = ("postgres",)
+    targets: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
@@ -75,15 +84,18 @@ SUITES = (
         "psycopg2",
         ("tests",),
         "tests",
-        700,
+        720,
         databases=("psycopg2_test",),
         environment={"PSYCOPG2_TESTDB": "psycopg2_test"},
+        # its test_suite functions gather tests, they are none
+        arguments=("-o", "python_functions=none"),
     ),
     Suite(
         "asyncpg",
         ("tests",),
         "tests",
-        300,
+        305,
+        targets=("testdb", "asyncpg_intro_test"),
         left_out=("tests/test__environment.py", "tests/test__sourcecode.py"),
         environment={"PGDATABASE": "postgres"},
     ),
@@ -91,9 +103,9 @@ SUITES = (
         "pg8000",
         ("test", "README.md"),
         "test",
-        700,
-        databases=("postgres", "pg8000_md5", "pg8000_gss", "pg8000_password", "pg8000_scram_sha_256"),
-        arguments=("--benchmark-disable",),
+        780,
+        environment={"PYTHONPATH": str(HERE)},
+        arguments=("--benchmark-disable", "-p", "named_server"),
     ),
 )
 
@@ -149,7 +161,7 @@ def _do(command: Sequence[str]) -> None:
 def _extract(archive: Path, folders: Sequence[str], to: Path) -> None:
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():
-            top, _, rest = member.name.partition("/")
+            _top, _, rest = member.name.partition("/")
             if rest and rest.partition("/")[0] in folders:
                 member.name = rest
                 tar.extract(member, to, filter="data")
@@ -158,8 +170,17 @@ def _extract(archive: Path, folders: Sequence[str], to: Path) -> None:
 # --- one run --------------------------------------------------------------------------------------------------
 
 
-def run(suite: Suite, port: int, only: Sequence[str] = (), expression: str = "") -> Outcomes:
-    """The suite's tests, or ``only`` some, against whoever listens on ``port``."""
+@dataclass(frozen=True)
+class Way:
+    """How a run reaches its server. ``target`` goes before a database's name where a suite can't be told more."""
+
+    name: str
+    port: int
+    target: str = ""
+
+
+def run(suite: Suite, way: Way, only: Sequence[str] = (), expression: str = "") -> Outcomes:
+    """The suite's tests, or ``only`` some."""
     with tempfile.TemporaryDirectory(prefix="ost-suite-") as scratch:
         report = Path(scratch) / "report.xml"
         command = [
@@ -177,7 +198,7 @@ def run(suite: Suite, port: int, only: Sequence[str] = (), expression: str = "")
                 subprocess.run(
                     command,
                     cwd=CACHE / suite.name,
-                    env=_environment(suite, port, scratch),
+                    env=_environment(suite, way, scratch),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -191,9 +212,12 @@ def run(suite: Suite, port: int, only: Sequence[str] = (), expression: str = "")
         return _outcomes(report)
 
 
-def _environment(suite: Suite, port: int, home: str) -> dict[str, str]:
+def _environment(suite: Suite, way: Way, home: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PSYCOPG2", "PYTEST"))}
-    server = {"PGHOST": "localhost", "PGPORT": str(port), "PGUSER": USER, "PGPASSWORD": PASSWORD}
+    server = {"PGHOST": "localhost", "PGPORT": str(way.port), "PGUSER": USER, "PGPASSWORD": PASSWORD}
+    server["SUITE_TARGET"] = way.target
+    # pg8000's README logs in as whoever runs it
+    server |= {"LOGNAME": USER}
     return kept | server | {"HOME": home, "LC_ALL": "C.UTF-8", "TZ": "UTC"} | dict(suite.environment)
 
 
@@ -205,7 +229,7 @@ def _outcomes(report: Path) -> Outcomes:
         for child in case:
             if child.tag in ("failure", "error", "skipped"):
                 word = {"failure": "failed"}.get(child.tag, child.tag)
-                outcome = Outcome(word, child.text or child.get("message", ""))
+                outcome = Outcome(word, child.text or child.get("message") or "")
         outcomes[name] = outcome
     return outcomes
 
@@ -234,17 +258,20 @@ def node(name: str) -> str:
     return "::".join(part for part in (file, inner, test) if part)
 
 
-POLICY = {"allow": [{"name": "anything", "principals": [USER], "targets": ["*"]}]}
+POLICY = {"allow": [{"name": "anything", "principals": list(CALLERS), "targets": ["*"]}]}
 
 
 def start_postgres(stack: ExitStack, pki: Pki, suite: Suite) -> Postgres:
     """A cluster with the suite's databases, for TLS and SCRAM only."""
     hba = ["hostssl all all 127.0.0.1/32 scram-sha-256"]
-    server = stack.enter_context(Postgres(tls=pki.server(file="target"), hba=hba))
+    # psycopg2 counts notices at client_min_messages = debug1, where the log's are among them
+    settings = {"log_statement": "none"}
+    server = stack.enter_context(Postgres(tls=pki.server(file="target"), hba=hba, settings=settings))
     server.run(f"alter role {USER} password '{PASSWORD}'")
     for database in suite.databases:
         if database != "postgres":
             server.run(f'create database "{database}"')
+        server.run("create extension hstore", database)
     return server
 
 
@@ -258,12 +285,20 @@ def start_gateway(stack: ExitStack, pki: Pki, suite: Suite, server: Postgres) ->
             "tls": {"mode": "verify-full", "ca": f"file:{pki.ca}"},
             "credentials": [{"user": USER, "password": "env:TARGET_PASSWORD"}],
         }
-        for database in suite.databases
+        for database in (*suite.databases, *suite.targets)
     ]
     passwords = scratch_directory("passwords") / "passwords.yaml"
     passwords.touch(mode=0o600)
-    entry = [COMMAND, "passwd", USER, "--for", "scram", "--stdin"]
-    passwords.write_bytes(subprocess.run(entry, input=PASSWORD.encode(), capture_output=True, check=True).stdout)
+    entries = [
+        subprocess.run(
+            [COMMAND, "passwd", name, "--method", "scram", "--stdin"],
+            input=password.encode(),
+            capture_output=True,
+            check=True,
+        ).stdout
+        for name, password in CALLERS.items()
+    ]
+    passwords.write_bytes(b"".join(entries))
     settings = {
         "listeners": {"postgres": {"password": "scram"}},
         "identity": {"passwords": f"file:{passwords}"},
@@ -289,11 +324,13 @@ def compare(suite: Suite, *, expression: str = "") -> Comparison:
     allowed = yaml.safe_load((HERE / "exceptions.yaml").read_text()) or {}
     with ExitStack() as stack:
         pki = Pki(scratch_directory("pki"))
-        plain = start_postgres(stack, pki, suite)
-        direct = timed("direct", suite, plain.port, expression)
+        straight = Way("direct", start_postgres(stack, pki, suite).port)
         behind = start_postgres(stack, pki, suite)
         gateway = start_gateway(stack, pki, suite, behind)
-        through = timed("gateway", suite, gateway.port, expression)
+        around = Way("gateway", gateway.port, f"{suite.databases[0]}/")
+        # at the same time: each mostly waits for its own server
+        with ThreadPoolExecutor() as threads:
+            direct, through = threads.map(lambda way: timed(suite, way, expression), (straight, around))
         found = different(direct, through)
         excepted = [name for name in found if node(name) in allowed.get(suite.name, {})]
         steady = [name for name in found if name not in excepted]
@@ -302,7 +339,7 @@ def compare(suite: Suite, *, expression: str = "") -> Comparison:
             if not both:
                 break
             ids = [node(name) for name in both]
-            again, again_through = run(suite, plain.port, ids), run(suite, gateway.port, ids)
+            again, again_through = run(suite, straight, ids), run(suite, around, ids)
             alike = set(both) - set(different(again, again_through))
             steady = [name for name in steady if name not in alike]
         if gateway.running is False:
@@ -314,10 +351,10 @@ def compare(suite: Suite, *, expression: str = "") -> Comparison:
     return Comparison(direct, through, tuple(steady), tuple(unsteady), tuple(excepted))
 
 
-def timed(way: str, suite: Suite, port: int, expression: str) -> Outcomes:
+def timed(suite: Suite, way: Way, expression: str) -> Outcomes:
     started = time.monotonic()
-    outcomes = run(suite, port, expression=expression)
-    say(f"{suite.name:9} {way:8} {counted(outcomes)} in {time.monotonic() - started:.0f} s")
+    outcomes = run(suite, way, expression=expression)
+    say(f"{suite.name:9} {way.name:8} {counted(outcomes)} in {time.monotonic() - started:.0f} s")
     return outcomes
 
 
@@ -327,7 +364,9 @@ def report(suite: Suite, comparison: Comparison) -> None:
         ("differed once", comparison.unsteady),
         ("differs as documented", comparison.excepted),
     ):
-        for name in names:
+        if len(names) > MOST_SHOWN:
+            say(f"  {title}: {len(names)} tests; the first {MOST_SHOWN}:")
+        for name in names[:MOST_SHOWN]:
             missing = Outcome("not run")
             before, after = comparison.direct.get(name, missing), comparison.through.get(name, missing)
             say(f"  {title}: {node(name)}: directly {before.word}, through the gateway {after.word}")
