@@ -446,13 +446,14 @@ def test_whoever_sends_too_much_is_not_logging_in(gateway: Gateway) -> None:
 def test_a_cancel_request_finds_its_session(gateway: Gateway) -> None:
     gateway.connect().logs_in()
     cancelled: list[str] = []
-    [owner] = gateway.service.cancels._of_pid[4711].values()
+    owners = gateway.service.cancels._of_pid[4711]
+    [secret_of_ours] = owners
 
     def cancel(address: str) -> Deferred[None]:
         cancelled.append(address)
         return succeed(None)
 
-    owner.cancel = cancel
+    owners[secret_of_ours] = SimpleNamespace(cancel=cancel)
     for secret in (b"kkkx", b"kkkk"):
         caller = gateway.connect()
         assert caller.says(cancel_request(4711, secret)) == b"", "right or wrong, it is answered by closing"
