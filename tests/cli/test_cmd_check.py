@@ -135,6 +135,15 @@ def test_recording_directory_that_is_a_file(site: Site) -> None:
     wrong(site, "directory")
 
 
+def test_the_sealers_directory(site: Site) -> None:
+    recordings = site.data / "recordings"
+    site.settings["recording"]["sealer"] = "/run/ostiary-sealer/sealer.sock"
+    wrong(site, "recording", "No such file or directory", "install -d -m 0750 -o ostiary-sealer -g ostiary")
+    recordings.mkdir(parents=True)
+    recordings.chmod(0o770)
+    wrong(site, "recording", "others can write there")
+
+
 def test_data_directory_below_a_file(site: Site) -> None:
     site.settings["node"]["data"] = f"{site.secret}/data"
     site.write()

@@ -260,7 +260,8 @@ def test_what_needs_a_restart(tmp_path: Path) -> None:
     assert restart_needed(old, old) == ()
     changed = (
         MAIN.replace("gw1", "gw2").replace("5432", "5433").replace("9464", "9465").replace("control.sock", "c.sock")
-        .replace("/srv/ostiary", "/srv/o").replace("/srv/recordings", "/srv/r, signing_key: file:/k")
+        .replace("/srv/ostiary", "/srv/o")
+        .replace("/srv/recordings", "/srv/r, sealer: /run/s.sock, signing_key: file:/k")
         .replace("login: 30s", "login: 10s")
     )  # fmt: skip
     assert restart_needed(old, load(write(tmp_path, changed))) == RESTART_KEYS

@@ -35,7 +35,7 @@ while True:
 @pytest.mark.parametrize("acknowledged", [1, 7, 300, 2000])
 def test_kill_9_loses_no_acknowledged_operation(tmp_path: Path, acknowledged: int) -> None:
     root = Path(gateway.__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": f"{root}:{root / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{root}:{Path(__file__).parents[1]}"}
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path / "recordings")], stdout=subprocess.PIPE, env=environment
     )

@@ -23,7 +23,7 @@ def test_others_must_not_write_there(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
     with pytest.raises(RecordingFailed, match=f"others can write there \\(mode 0{mode:o}\\)") as raised:
         prepare(tmp_path)
-    assert raised.value.hint == f"chmod 0700 {tmp_path}"
+    assert raised.value.hint == f"chmod g-w,o-w {tmp_path}"
 
 
 def test_it_must_be_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +50,32 @@ def test_we_must_be_able_to_write_there(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(RecordingFailed, match="we can't write there"):
         prepare(tmp_path)
+
+
+def test_the_sealers_directory_is_not_ours_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = tmp_path / "missing"
+    with pytest.raises(RecordingFailed, match="No such file") as raised:
+        prepare(missing, sealed=True)
+    assert raised.value.hint == f"make it the sealer's: install -d -m 0750 -o ostiary-sealer -g ostiary {missing}"
+    assert not missing.exists()
+    tmp_path.chmod(0o750)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    assert prepare(tmp_path, sealed=True) == ()
+    tmp_path.chmod(0o770)
+    with pytest.raises(RecordingFailed, match="others can write there"):
+        prepare(tmp_path, sealed=True)
+    tmp_path.chmod(0o750)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(RecordingFailed, match="can't read there"):
+        prepare(tmp_path, sealed=True)
+
+
+def test_the_gateways_own_directory_is_not_the_sealers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 4711, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid)
+    with pytest.raises(RecordingFailed, match="belongs to the gateway's own user"):
+        prepare(tmp_path, sealed=True)
 
 
 def test_a_recording_is_created_and_never_opened_again(tmp_path: Path) -> None:
