@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 
 COMPILED := $(shell sed -n 's/^    "\(gateway.*\.py\)",$$/\1/p' setup.py)
 
-.PHONY: help debian venv build demo demo-check test test-slow lint bench soak fuzz lock deb ansible lint-ansible lock-ansible acceptance clean
+.PHONY: help debian venv build demo demo-check test test-slow lint bench soak fuzz lock deb ansible suites lint-ansible lock-ansible acceptance clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,10 +42,13 @@ demo-check: build ## does what the demo prints, and asserts each outcome
 	@$(BIN)/python demo/demo.py --check
 
 test: build ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow and not appliance"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not appliance"
 
 test-slow: build ## the slow ones
 	$(BIN)/python -m pytest -m "slow and not appliance" --override-ini faulthandler_timeout=1800
+
+suites: build ## the suites of asyncpg, pg8000 and psycopg2, directly and through the gateway
+	$(BIN)/python tests/suites/run.py
 
 lint: venv ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
