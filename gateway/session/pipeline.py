@@ -8,7 +8,7 @@ forwarded: a denial that can't be recorded is no less a reason to end the sessio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -18,7 +18,7 @@ from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded
 from gateway.masking import guard
-from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Verdict
+from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
 from gateway.recording import Recorded, Recorder, SessionHeader, operation_constant
 from gateway.recording.events import Source
 from gateway.session.admit import Admitted, Gate, Rules
@@ -106,9 +106,11 @@ class Corridor:
             return False
         access = self.admitted.access
         target = rules.targets.get(access.target.name)
-        policy = rules.snapshot.for_access(access)
+        if target is None or _is_elsewhere(target, access.target):
+            raise _right_is_gone()
+        policy = rules.snapshot.for_access(replace(access, target=target))
         now = self._gate.clock()
-        if target is None or policy.admits(now).outcome is not Outcome.ALLOW:
+        if policy.admits(now).outcome is not Outcome.ALLOW:
             raise _right_is_gone()
         self._rules, self.policy, self._limits = rules, policy, policy.limits(now)
         self._decided.clear()
@@ -302,6 +304,11 @@ def open_corridor(
     gate.live.enter(live)
     live.expires = expires
     return corridor
+
+
+def _is_elsewhere(target: Target, connected: Target) -> bool:
+    """Whether the configuration means another system by that name now, or another way to reach it."""
+    return (target.protocol, target.address, target.tls) != (connected.protocol, connected.address, connected.tls)
 
 
 def _right_is_gone() -> SessionEnded:

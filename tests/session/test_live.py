@@ -49,3 +49,14 @@ def test_ending_may_change_the_list(house: House) -> None:
         corridor.live.end = lambda error, corridor=corridor: corridor.close(str(error))  # type: ignore[misc]
     assert house.live.end_all(SessionEnded("maintenance")) == 2
     assert len(house.live) == 0
+
+
+def test_a_sweep_ends_whose_time_is_over(house: House) -> None:
+    told: list[SessionEnded] = []
+    one, two = house.open(), house.open()
+    two.live.gone = lambda now: SessionEnded("over") if now > 10 else None
+    two.live.end = told.append  # type: ignore[assignment]
+    assert house.live.sweep(10.0) == 0
+    assert house.live.sweep(11.0) == 1
+    assert [error.message for error in told] == ["over"]
+    assert house.live.get(one.live.id) is one.live

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from recording.made import PUBLIC
-from session.house import READS, House, operation, principal
+from session.house import ORDERS, READS, House, operation, principal
 from twisted.internet.defer import Deferred
 
 from gateway.errors import RecordingFailed, SessionEnded
-from gateway.model import Operation
+from gateway.model import Address, Operation
 from gateway.recording import Recorded, verify
 from gateway.session import Corridor
 
@@ -161,6 +162,36 @@ def test_a_right_that_is_gone_ends_the_session(house: House, gone: str) -> None:
     house.gate.rules = house.rules("allow: []") if gone == "rule" else house.rules(READS, targets=())
     with pytest.raises(SessionEnded, match="right to this target has ended"):
         corridor.refresh()
+
+
+def test_a_target_that_has_moved_ends_the_session(house: House) -> None:
+    corridor = house.open()
+    house.gate.rules = house.rules(READS, targets=(replace(ORDERS, address=Address("db9", 5432)),))
+    with pytest.raises(SessionEnded, match="right to this target has ended"):
+        corridor.refresh()
+
+
+def test_new_tags_of_a_target_count_for_live_sessions(house: House) -> None:
+    corridor = house.open()
+    policy = READS + "\ndeny: [{name: frozen, targets: ['*'], tags: {env: frozen}, sql: {verbs: [select]}}]"
+    house.gate.rules = house.rules(policy, targets=(replace(ORDERS, tags={"env": "frozen"}),))
+    corridor.refresh()
+    assert corridor.ask(operation(), "query").denial is not None
+
+
+def test_an_idle_session_ends(tmp_path: Path) -> None:
+    policy = "allow: [{name: a, groups: [analysts], targets: ['*'], sql: {verbs: [select]}, session: {idle: 1m}}]"
+    house = House(tmp_path, policy)
+    corridor = house.open()
+    began = corridor.live.last_active
+    assert corridor.gone(began + 59) is None
+    corridor.live.waits = lambda: False
+    assert corridor.gone(began + 61) is None, "something is under way"
+    corridor.live.waits = lambda: True
+    ended = corridor.gone(began + 61)
+    assert ended is not None
+    assert "60 s" in ended.message
+    house.close()
 
 
 def test_a_decision_that_looked_at_the_clock_is_not_kept(tmp_path: Path) -> None:

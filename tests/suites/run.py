@@ -187,6 +187,8 @@ def run(suite: Suite, way: Way, only: Sequence[str] = (), expression: str = "") 
             str(CACHE / "venv" / "bin" / "python"),
             *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:warnings", f"--junitxml={report}"),
             *("-o", "junit_family=xunit1", "--tb=short", f"--rootdir={CACHE / suite.name}"),
+            # no configuration file: it would find ours further up
+            *("-c", os.devnull),
             *suite.arguments,
             *(f"--ignore={name}" for name in suite.left_out),
             *(("-k", expression) if expression else ()),

@@ -414,7 +414,8 @@ class ClientConnection(Protocol):
         """Answered by closing, whether the secret was right or not. A client takes that for "it is cancelled" and sends
         its next statement, so the target comes first: else that one would be hit.
         """
-        owner = self._service.cancels.owner(request.pid, request.secret)
+        service = self._service
+        owner = service.cancels.request(request.pid, request.secret, self._address, service.clock())
         if owner is not None:
             await owner.cancel(self._address)
         self._login_over()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.protocols.postgres.cancel import CancelKeys
+from gateway.protocols.postgres.cancel import FORGET, MAX_ADDRESSES, WRONG, CancelKeys
 
 
 def dealt(*values: bytes) -> Callable[[int], bytes]:
@@ -59,3 +59,26 @@ def test_a_session_that_is_gone_is_not_found() -> None:
     keys.take_back(7, two)
     keys.take_back(9, two)
     assert keys.owner(7, two) is None
+
+
+def test_who_guesses_is_not_looked_up_for_a_while() -> None:
+    keys = CancelKeys(dealt(b"aaaa"))
+    keys.give(7, "one", long=False)
+    for _ in range(WRONG):
+        assert keys.request(7, b"xxxx", "192.0.2.1", 100.0) is None
+    assert keys.request(7, b"aaaa", "192.0.2.1", 100.0) is None, "the right one comes too late"
+    assert keys.request(7, b"aaaa", "192.0.2.2", 100.0) == "one", "others are not concerned"
+    assert keys.request(7, b"aaaa", "192.0.2.1", 101.0 + FORGET) == "one"
+
+
+def test_right_secrets_are_not_counted() -> None:
+    keys = CancelKeys(dealt(b"aaaa"))
+    keys.give(7, "one", long=False)
+    assert {keys.request(7, b"aaaa", "192.0.2.1", 100.0) for _ in range(3 * WRONG)} == {"one"}
+
+
+def test_addresses_are_remembered_within_bounds() -> None:
+    keys = CancelKeys(dealt())
+    for number in range(MAX_ADDRESSES + 10):
+        keys.request(7, b"xxxx", str(number), 100.0)
+    assert len(keys._wrong) == MAX_ADDRESSES
