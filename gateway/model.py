@@ -228,6 +228,10 @@ class RowPlanner(Protocol):
 class RowRewriter(Protocol):
     """Rewrites whole DataRow messages, back to back."""
 
+    @property
+    def masked(self) -> tuple[int, ...]:
+        """Which columns it rewrites."""
+
     def apply(self, data: bytes) -> bytes:
         """Raises PeerError when a row does not parse."""
 

@@ -241,11 +241,19 @@ class Corridor:
         self._recorded = self._recorder.commit()
         return self._recorded
 
-    def result(self, number: int, status: str, rows: int, size: int, columns: tuple[str, ...]) -> None:
+    def result(
+        self,
+        number: int,
+        status: str,
+        rows: int,
+        size: int,
+        columns: tuple[str, ...] = (),
+        masked: tuple[str, ...] = (),
+    ) -> None:
         """How an operation ended. Raises RecordingFailed."""
         self.live.rows += rows
         self.live.size += size
-        self._recorder.result(number, status=status, columns=columns or None, rows=rows, size=size)
+        self._recorder.result(number, status=status, columns=columns or None, masked=masked, rows=rows, size=size)
 
     def rows(self, number: int, data: bytes) -> None:
         """Rows as the client gets them. Raises RecordingFailed."""

@@ -158,6 +158,8 @@ def test_evidence(gateway: Ostiary, alice: Issued) -> None:
     assert "select id, ssn from customers" in ostiary(gateway, "recordings", "show", newest["session"]).stdout
     lines = ostiary(gateway, "recordings", "export", newest["session"]).stdout.splitlines()
     assert json.loads(lines[0])["event"] == "opened"
+    [result] = [event for event in map(json.loads, lines) if event["event"] == "result" and event["rows"]]
+    assert (result["columns"], result["masked"]) == (["id", "ssn"], ["ssn"])
     assert ostiary(gateway, "recordings", "verify").returncode == 0
     assert ostiary(gateway, "audit", "verify").returncode == 0
     copy = gateway.directory / f"{newest['session']}.ostrec"

@@ -669,13 +669,14 @@ class Relay:
                 fields = parse_row_description(body)
                 portal.plan = self._planned(planner, fields, verdict)
                 portal.planned = portal.planner is planner
+                portal.columns = _names(fields)
             self._sent.popleft()
             return b"" if head.hidden else None
         if head.kind != Q:
             raise PeerError("the target's RowDescription comes out of turn")
         if planner is not None or self.observe_columns:
             fields = parse_row_description(body)
-            head.columns = tuple(field.name.decode("utf-8", "replace") for field in fields)
+            head.columns = _names(fields)
             if planner is not None:
                 assert verdict is not None
                 head.plan = self._planned(planner, fields, verdict)
@@ -693,7 +694,10 @@ class Relay:
             return
         if verdict.tainted:
             self._tainted = True
-        self.results.append(Result(verdict.number, status, head.rows, head.size, head.columns, failed))
+        portal = head.portal
+        columns, plan = (head.columns, head.plan) if portal is None else (portal.columns, portal.plan)
+        masked = tuple(columns[index] for index in plan.masked) if plan is not None and columns else ()
+        self.results.append(Result(verdict.number, status, head.rows, head.size, columns, masked, failed))
         head.rows = head.size = 0
         head.columns = ()
         head.plan, head.planned = None, False
@@ -773,6 +777,10 @@ class Relay:
             raise PeerError("invalid NotificationResponse")
         channel, _ = read_cstring(body, 4)
         return message(b"A", body[:4] + cstring(channel) + cstring(b"****"))
+
+
+def _names(fields: tuple[Field, ...]) -> tuple[str, ...]:
+    return tuple(field.name.decode("utf-8", "replace") for field in fields)
 
 
 def _whole(buffer: bytearray) -> int:

@@ -14,6 +14,7 @@ cdef class Result:
     cdef public object rows
     cdef public object size
     cdef public tuple columns
+    cdef public tuple masked
     cdef public bint failed
 
 cdef class Prepared:
@@ -37,6 +38,7 @@ cdef class Portal:
     cdef public object planner
     cdef public object plan
     cdef public bint planned
+    cdef public tuple columns
     cdef public object operation
     cdef public bint unsure
 

@@ -48,16 +48,27 @@ class Ask:
 
 
 class Result:
-    """How one statement ended: its command tag, or the SQLSTATE it failed with."""
+    """How one statement ended: its command tag, or the SQLSTATE it failed with.
+
+    columns, masked  names of the result's columns, where they were described, and of those that were masked
+    """
 
     def __init__(
-        self, number: int, status: str, rows: int, size: int, columns: tuple[str, ...] = (), failed: bool = False
+        self,
+        number: int,
+        status: str,
+        rows: int,
+        size: int,
+        columns: tuple[str, ...] = (),
+        masked: tuple[str, ...] = (),
+        failed: bool = False,
     ) -> None:
         self.number = number
         self.status = status
         self.rows = rows
         self.size = size
         self.columns = columns
+        self.masked = masked
         self.failed = failed
 
 
@@ -111,6 +122,7 @@ class Portal:
         self.planner: RowPlanner | None = None
         self.plan: RowRewriter | None = None
         self.planned = False
+        self.columns: tuple[str, ...] = ()
         self.operation: Operation | None = None
         self.unsure = unsure
 

@@ -221,7 +221,7 @@ class Traffic:
     def _ended(self) -> None:
         results, self._relay.results = self._relay.results, []
         for result in results:
-            self._corridor.result(result.number, result.status, result.rows, result.size, result.columns)
+            self._corridor.result(result.number, result.status, result.rows, result.size, result.columns, result.masked)
         self._corridor.live.last_active = self._clock()
 
     def _keep(self) -> None:

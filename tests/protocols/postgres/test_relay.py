@@ -489,6 +489,7 @@ def test_rows_of_a_query_are_masked_and_others_pass() -> None:
     talk.client(query(b"select name"))
     answer = described((b"name", 99, 1)) + row(b"Ann") + done() + ready()
     assert talk.target(answer) == answer
+    assert [(one.columns, one.masked) for one in talk.results] == [(("name", "ssn"), ("ssn",)), (("name",), ())]
 
 
 def test_each_result_of_a_query_has_its_own_mask() -> None:
@@ -508,6 +509,7 @@ def test_a_described_portal_is_masked_by_its_own_description() -> None:
     assert talk.client(batch) == batch, "nothing is inserted where the client asks itself"
     heard = talk.target(PARSED, BOUND, described((b"ssn", 9, 1)), row(b"900"), done(), ready())
     assert heard == PARSED + BOUND + described((b"ssn", 9, 1)) + row(b"****") + done() + ready()
+    assert (talk.results[-1].columns, talk.results[-1].masked) == (("ssn",), ("ssn",))
 
 
 def test_where_the_client_does_not_describe_we_do_and_keep_the_answer() -> None:
