@@ -313,6 +313,23 @@ def test_a_client_that_leaves_during_the_handshake(
     reactor.run(work())
 
 
+def test_last_words_after_a_failed_handshake_are_dropped(
+    reactor: LoopOnly, net: Net, server_tls: ServerContext, pki: Pki
+) -> None:
+    """Whoever hears of the failure may write as to any connection that is gone."""
+
+    async def work() -> None:
+        pair = await ask(net, server_tls)
+        await pair.send(RawTls(pair, pki.ca).hello()[:50])
+        pair.peer.close()
+        told = pair.protocol.upgraded  # type: ignore[attr-defined]
+        told.addErrback(lambda failure: pair.transport.write(b"the reason"))
+        await reactor.future(told)
+        assert pair.transport.disconnecting
+
+    reactor.run(work())
+
+
 def test_cancelling_the_handshake_closes(reactor: LoopOnly, net: Net, server_tls: ServerContext) -> None:
     async def work() -> None:
         pair = await ask(net, server_tls)

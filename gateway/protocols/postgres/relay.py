@@ -260,7 +260,10 @@ class Relay:
             else:
                 self._sent.append(Sent(C, portal=None if key == UNSURE else self._portals.get(key)))
         elif kind in (COPY_DONE, COPY_FAIL):
-            self._copy_in = False
+            if self._copy_in:
+                self._copy_in = False
+            elif self._sent:
+                self._sent[-1].copies_ended += 1
         elif kind == X:
             self.terminated = True
         self.to_server.append(buf[pos:stop])
@@ -707,12 +710,20 @@ class Relay:
             raise PeerError("the target's CopyInResponse comes out of turn")
         sent = self._sent
         self._copy_in = True
-        # The target ignores each Sync that was sent before the data, and takes the first other message for an
-        # error of the COPY (copyfromparse.c, CopyGetData): neither is answered.
-        while len(sent) > 1 and sent[1].kind == S:
+        # The target reads on to CopyDone or CopyFail, which may have been sent already. Up to there it ignores each
+        # Sync, and takes any other message for an error of the COPY (copyfromparse.c, CopyGetData): neither gets an
+        # answer.
+        entry = head
+        while not entry.copies_ended:
+            if len(sent) == 1:
+                return
+            if sent[1].kind != S:
+                raise PeerError("unexpected message type during COPY from stdin")
+            entry = sent[1]
             del sent[1]
-        if len(sent) > 1:
-            raise PeerError("unexpected message type during COPY from stdin")
+        # What was counted behind a Sync that is gone stands behind the one before it, for the next COPY of a query.
+        head.copies_ended = entry.copies_ended - 1
+        self._copy_in = False
 
     # --- errors and notices -----------------------------------------------------------------------------------
 

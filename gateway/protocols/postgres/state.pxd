@@ -54,3 +54,4 @@ cdef class Sent:
     cdef public Py_ssize_t size
     cdef public tuple columns
     cdef public long segment
+    cdef public long copies_ended

@@ -143,6 +143,7 @@ class Sent:
 
     hidden   we asked, not the client: the answer is not passed on
     segment  the batch that it belongs to
+    copies_ended  CopyDone and CopyFail that the client sent behind it, before the target had asked for data
     """
 
     def __init__(
@@ -165,6 +166,7 @@ class Sent:
         self.rows = 0
         self.size = 0
         self.columns: tuple[str, ...] = ()
+        self.copies_ended = 0
 
 
 State = TypeVar("State", Prepared, Portal)

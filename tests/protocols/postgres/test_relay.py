@@ -812,6 +812,33 @@ def test_a_sync_during_copy_is_not_answered() -> None:
     assert talk.relay.idle
 
 
+def test_copy_data_sent_before_the_target_asks() -> None:
+    talk = Conversation()
+    talk.client(parse(b"copy t from stdin"), bind(), execute(), copy_data(b"1\n"), SYNC, COPY_DONE, SYNC)
+    talk.target(PARSED, BOUND, COPY_IN)
+    talk.client(query(b"select 1"))
+    talk.target(done(b"COPY 1"), ready(), done(b"SELECT 1"), ready())
+    assert talk.relay.idle
+
+
+def test_copies_of_one_query_sent_before_the_target_asks() -> None:
+    talk = Conversation()
+    talk.client(
+        query(b"copy t from stdin; copy t from stdin; copy t from stdin"), COPY_DONE, SYNC, COPY_FAIL, COPY_DONE
+    )
+    talk.client(query(b"select 1"))
+    talk.target(COPY_IN, done(b"COPY 0"), COPY_IN, done(b"COPY 0"), COPY_IN, done(b"COPY 0"), ready())
+    talk.target(done(b"SELECT 1"), ready())
+    assert talk.relay.idle
+
+
+def test_a_query_that_the_target_takes_for_copy_data() -> None:
+    talk = Conversation()
+    talk.client(query(b"copy t from stdin"), copy_data(b"1\n"), query(b"select 1"), COPY_DONE)
+    with pytest.raises(PeerError, match="during COPY"):
+        talk.target(COPY_IN)
+
+
 def test_copy_that_the_target_ends_with_an_error() -> None:
     talk = Conversation()
     talk.client(parse(b"copy t from stdin"), bind(), execute(), FLUSH)

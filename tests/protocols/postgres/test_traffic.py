@@ -147,7 +147,9 @@ class FakeCorridor(talk.Corridor):
         self.committed.append(len(self.asked))
         return self.disk if self.disk is not None else f"recorded up to {len(self.asked)}"
 
-    def result(self, number: int, status: str, rows: int, size: int, columns: object, masked: tuple[str, ...] = ()) -> None:
+    def result(
+        self, number: int, status: str, rows: int, size: int, columns: object, masked: tuple[str, ...] = ()
+    ) -> None:
         self.ended.append((number, status, rows))
 
     def close(self, reason: str) -> None:
