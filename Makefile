@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 
 COMPILED := $(shell sed -n 's/^    "\(gateway.*\.py\)",$$/\1/p' setup.py)
 
-.PHONY: help debian venv build demo demo-check test test-slow lint bench soak fuzz lock deb ansible suites lint-ansible lock-ansible acceptance clean
+.PHONY: help debian venv build demo demo-check test test-slow suites lint bench soak fuzz lock deb ansible lint-ansible lock-ansible acceptance clean
 .DEFAULT_GOAL := help
 
 help: ## this list

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,17 @@ class Played:
     @property
     def changes(self) -> list[str]:
         """The tasks that changed something, or would have."""
-        blocks = re.split(r"(?m)^(?=TASK |RUNNING HANDLER )", self.output)
-        return [found[1] for block in blocks if "changed: [" in block and (found := _TASK.match(block))]
+        return [name for name, outcome in self._tasks() if "changed: [" in outcome]
+
+    @property
+    def done(self) -> list[str]:
+        """The tasks that were not skipped, without their role's name."""
+        return [name.rpartition(" : ")[2] for name, outcome in self._tasks() if "skipping: [" not in outcome]
+
+    def _tasks(self) -> Iterator[tuple[str, str]]:
+        for block in re.split(r"(?m)^(?=TASK |RUNNING HANDLER )", self.output):
+            if found := _TASK.match(block):
+                yield found[1], block
 
 
 class Playbook:
@@ -82,7 +91,6 @@ class Playbook:
             cwd=REPOSITORY / "ansible", env=self._environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=seconds,
         )  # fmt: skip
-        Path(f"/tmp/plays-{time.time():.0f}.log").write_text(done.stdout)  # DEBUG
         recap = _RECAP.search(done.stdout.rpartition("PLAY RECAP")[2])
         changed, unreachable, failed = (int(recap[number]) for number in (2, 3, 4)) if recap else (0, 1, 1)
         return Played(done.returncode, changed, unreachable + failed, done.stdout, time.monotonic() - began)
