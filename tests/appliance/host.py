@@ -93,14 +93,24 @@ def sweep() -> None:
     leftovers = [line.split()[0] for line in run("ip", "netns", "list").stdout.splitlines()]
     bridges = run("ip", "-brief", "link", "show", "type", "bridge").stdout.splitlines()
     leftovers += [line.split()[0] for line in bridges]
-    for name in leftovers:
-        if name.startswith(PREFIX) and not Path("/proc", name.removeprefix(PREFIX).partition("-")[0]).exists():
-            run("ip", "netns", "delete", name, check=False)
-            run("ip", "link", "delete", name, check=False)
+    groups = [group for hierarchy in _hierarchies() for group in hierarchy.glob(f"{PREFIX}*")]
+    leftovers += [group.name for group in groups]
+    dead = {name for name in leftovers if name.startswith(PREFIX) and not Path("/proc", _owner(name)).exists()}
+    for name in dead:
+        run("ip", "netns", "delete", name, check=False)
+        run("ip", "link", "delete", name, check=False)
+    for group in groups:
+        if group.name in dead:
+            _remove_group(group)
     for directory in Path("/tmp").glob("ost-host-*"):
         owner = directory / "pid"
         if owner.exists() and not Path("/proc", owner.read_text()).exists():
             remove_directory(directory)
+
+
+def _owner(name: str) -> str:
+    """The process that a bridge, network namespace or control group is named after."""
+    return name.removeprefix(PREFIX).partition("-")[0]
 
 
 def remove_directory(directory: Path) -> None:
