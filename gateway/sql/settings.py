@@ -6,6 +6,7 @@ A setting that isn't listed here is unsafe: also one of an extension, and one th
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _HARMLESS: Final = frozenset(
@@ -47,7 +48,7 @@ _ONLY: Final = {
     # off: the server runs what the parser sees as one literal.
     "standard_conforming_strings": frozenset({"on", "true", "yes", "1"}),
     # Other encodings hide quotes and backslashes in multi-byte characters; SQL_ASCII means no conversion at all.
-    "client_encoding": frozenset({"utf8", "utf-8", "unicode", "sql_ascii"}),
+    "client_encoding": frozenset({"utf8", "unicode", "sqlascii"}),
 }
 
 
@@ -58,8 +59,14 @@ def verb_of(name: str, value: str | None) -> str:
         return "set"
     if name in _ROLES:
         return "set_role"
-    if value is not None and value.lower() in _ONLY.get(name, ()):
-        return "set"
+    if value is not None:
+        value = value.lower()
+        if name == "client_encoding":
+            # Encodings are known by their letters and digits (encnames.c, clean_encoding_name); asyncpg asks for
+            # 'utf-8' with the quotes.
+            value = re.sub("[^a-z0-9]", "", value)
+        if value in _ONLY.get(name, ()):
+            return "set"
     return "set_unsafe"
 
 

@@ -18,6 +18,7 @@ from gateway.sql.settings import verb_of, verb_of_reset
         ("standard_conforming_strings", "of", "set_unsafe"),
         ("standard_conforming_strings", None, "set_unsafe"),
         ("client_encoding", "UTF8", "set"),
+        ("client_encoding", "'utf-8'", "set"),
         ("client_encoding", "SQL_ASCII", "set"),
         ("client_encoding", "LATIN1", "set_unsafe"),
         ("backslash_quote", "on", "set_unsafe"),
