@@ -15,6 +15,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -179,6 +180,10 @@ class Way:
     target: str = ""
 
 
+_children: set[subprocess.Popen[bytes]] = set()
+"""Runs under way; whoever leaves early ends them."""
+
+
 def run(suite: Suite, way: Way, only: Sequence[str] = (), expression: str = "") -> Outcomes:
     """The suite's tests, or ``only`` some."""
     with tempfile.TemporaryDirectory(prefix="ost-suite-") as scratch:
@@ -196,19 +201,24 @@ def run(suite: Suite, way: Way, only: Sequence[str] = (), expression: str = "") 
         ]
         log = Path(scratch) / "log"
         with log.open("wb") as output:
+            child = subprocess.Popen(
+                command,
+                cwd=CACHE / suite.name,
+                env=_environment(suite, way, scratch),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            _children.add(child)
             try:
-                subprocess.run(
-                    command,
-                    cwd=CACHE / suite.name,
-                    env=_environment(suite, way, scratch),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=RUN_SECONDS,
-                )
+                child.wait(RUN_SECONDS)
             except subprocess.TimeoutExpired:
                 say(log.read_text(errors="replace")[-2000:])
                 raise SystemExit(f"{suite.name}: a run did not end within {RUN_SECONDS:g} s") from None
+            finally:
+                child.kill()
+                child.wait()
+                _children.discard(child)
         if not report.exists():
             raise SystemExit(f"{suite.name} did not run:\n{log.read_text(errors='replace')[-4000:]}")
         return _outcomes(report)
@@ -332,7 +342,12 @@ def compare(suite: Suite, *, expression: str = "") -> Comparison:
         around = Way("gateway", gateway.port, f"{suite.databases[0]}/")
         # at the same time: each mostly waits for its own server
         with ThreadPoolExecutor() as threads:
-            direct, through = threads.map(lambda way: timed(suite, way, expression), (straight, around))
+            try:
+                direct, through = threads.map(lambda way: timed(suite, way, expression), (straight, around))
+            except BaseException:
+                for child in list(_children):
+                    child.kill()
+                raise
         found = different(direct, through)
         excepted = [name for name in found if node(name) in allowed.get(suite.name, {})]
         steady = [name for name in found if name not in excepted]
@@ -381,6 +396,8 @@ def main() -> int:
     parser.add_argument("suites", nargs="*", choices=[[], *(suite.name for suite in SUITES)], metavar="SUITE")
     parser.add_argument("-k", dest="expression", default="", help="pytest's; only some tests")
     chosen = parser.parse_args()
+    # ended from outside (a time limit), it takes its servers and their directories with it, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     prepare()
     same = True
     for suite in SUITES:
