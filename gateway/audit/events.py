@@ -341,7 +341,7 @@ class SessionOpened(Event, frozen=True):
 
     session     who, to what, from where
     rules       policy entries that admitted it
-    recording   the recording's path below the recordings' directory
+    recording   the recording's session id, which names its file
     expires_at  when the right ends by itself, unix seconds; None: it does not
     """
 

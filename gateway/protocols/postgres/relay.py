@@ -75,7 +75,7 @@ class Relay:
 
     Feed `receive_client` and `receive_server`; then, while `ask` is set, answer it by `decided`; while `stale` is
     set, reload the catalogue and call `catalogue_reloaded`. What is to be sent stands in `to_server` and
-    `to_client`, what ended in `results`; take them with `take`.
+    `to_client`, what ended in `results`: whoever takes them leaves an empty list.
     """
 
     def __init__(
