@@ -34,7 +34,7 @@ def one_chunk() -> tuple[bytes, int]:
 
 def mask(methods: dict[str, Method]) -> RowMask:
     fields = [ResultField(name.encode(), 20_000, number, TEXT, -1, 0) for number, name in enumerate(COLUMNS, 1)]
-    plan = plan_row(fields, lambda field: methods.get(field.name.decode(), Method("clear")))
+    plan = plan_row(fields, [methods.get(field.name.decode(), Method("clear")) for field in fields])
     assert plan is not None
     return plan
 

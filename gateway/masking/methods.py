@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial as bind
 from typing import AnyStr
 
+from gateway.masking.fields import Field
 from gateway.masking.rows import Cell, framed
 from gateway.model import Method
 
@@ -80,16 +81,16 @@ def _keep(text: AnyStr, starred: AnyStr, star: AnyStr, keep_first: int, keep_las
     return text[:head] + starred[head:tail] + text[tail:]
 
 
-def cell_for(method: Method, type_oid: int, typmod: int) -> Cell:
+def cell_for(method: Method, field: Field) -> Cell:
     """The replacement for one column's values: None keeps them, bytes are a framed constant, else a function.
 
     A method that this version doesn't have (token, hmac; the policy check refuses them) gives NULL.
     """
     if method.name == "clear":
         return None
-    if type_oid not in TEXT_TYPES or method.name not in ("redact", "partial"):
+    if field.type_oid not in TEXT_TYPES or method.name not in ("redact", "partial"):
         return framed(None)
-    constant = stars(type_oid, typmod)
+    constant = stars(field.type_oid, field.typmod)
     if method.name == "redact":
         return framed(constant)
     return bind(keep_ends, keep_first=max(method.keep_first, 0), keep_last=max(method.keep_last, 0), instead=constant)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.masking.fields import Field
@@ -28,12 +28,12 @@ class RowMask:
         return mask_rows(whole, 0, len(whole), self.plan)
 
 
-def plan_row(fields: Sequence[Field], method_of: Callable[[Field], Method]) -> RowMask | None:
+def plan_row(fields: Sequence[Field], methods: Sequence[Method]) -> RowMask | None:
     """The mask for rows of this layout; None when nothing in it is masked.
 
-    ``method_of`` gives the strictest method over the labels of a field (`provenance.field_labels`, then the policy
-    snapshot's method_for); what it raises passes through, and nothing may then be sent on.
+    ``methods`` has one for each field: the strictest over its labels (`provenance.field_labels`, then the policy
+    snapshot's method_for). Raises ValueError when it has another number of them: nothing may then be sent on.
     """
-    plan = tuple(cell_for(method_of(field), field.type_oid, field.typmod) for field in fields)
+    plan = tuple(cell_for(method, field) for method, field in zip(methods, fields, strict=True))
     masked = tuple(index for index, cell in enumerate(plan) if cell is not None)
     return RowMask(plan, masked) if masked else None

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.masking import Field
 from gateway.masking.methods import SEPARATORS, TEXT_TYPES, cell_for, keep_ends
 from gateway.masking.rows import Cell, framed
 from gateway.model import STRICTEST_FIRST, Method, MethodName
@@ -40,6 +41,10 @@ OTHER_TYPES = {
 }
 
 
+def of_type(type_oid: int, typmod: int) -> Field:
+    return Field(b"value", 20_000, 1, type_oid, typmod, 0)
+
+
 def shown(cell: Cell, value: bytes) -> bytes:
     """What stands in the row, framed."""
     assert cell is not None
@@ -48,33 +53,33 @@ def shown(cell: Cell, value: bytes) -> bytes:
 
 @pytest.mark.parametrize("type_oid", sorted(TEXT_TYPES))
 def test_redact_shows_stars_in_text(type_oid: int) -> None:
-    assert cell_for(Method("redact"), type_oid, -1) == framed(b"****")
+    assert cell_for(Method("redact"), of_type(type_oid, -1)) == framed(b"****")
 
 
 @pytest.mark.parametrize("method", ["null", "redact", "partial", "token", "hmac"])
 @pytest.mark.parametrize("type_oid", OTHER_TYPES.values(), ids=OTHER_TYPES)
 def test_what_cannot_hold_stars_is_null(method: MethodName, type_oid: int) -> None:
-    assert cell_for(Method(method, keep_last=4), type_oid, -1) == NULL
+    assert cell_for(Method(method, keep_last=4), of_type(type_oid, -1)) == NULL
 
 
 @pytest.mark.parametrize("type_oid", [25, 1043, 23])
 def test_null_is_null_everywhere(type_oid: int) -> None:
-    assert cell_for(Method("null"), type_oid, -1) == NULL
+    assert cell_for(Method("null"), of_type(type_oid, -1)) == NULL
 
 
 @pytest.mark.parametrize("method", ["token", "hmac"])
 def test_methods_of_later_versions_are_null_in_text_too(method: MethodName) -> None:
-    assert cell_for(Method(method), 25, -1) == NULL
+    assert cell_for(Method(method), of_type(25, -1)) == NULL
 
 
 @pytest.mark.parametrize("type_oid", [25, 23, 16_999])
 def test_clear_keeps(type_oid: int) -> None:
-    assert cell_for(Method("clear"), type_oid, -1) is None
+    assert cell_for(Method("clear"), of_type(type_oid, -1)) is None
 
 
 @pytest.mark.parametrize("name", [name for name in STRICTEST_FIRST if name != "clear"])
 def test_only_clear_keeps(name: MethodName) -> None:
-    assert cell_for(Method(name), 25, -1) is not None
+    assert cell_for(Method(name), of_type(25, -1)) is not None
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,7 @@ def test_only_clear_keeps(name: MethodName) -> None:
     ],
 )
 def test_stars_fit_the_declared_length(type_oid: int, typmod: int, expected: bytes) -> None:
-    assert cell_for(Method("redact"), type_oid, typmod) == framed(expected)
+    assert cell_for(Method("redact"), of_type(type_oid, typmod)) == framed(expected)
 
 
 @pytest.mark.parametrize(
@@ -112,16 +117,16 @@ def test_stars_fit_the_declared_length(type_oid: int, typmod: int, expected: byt
     ],
 )
 def test_partial_keeps_ends_and_separators(value: str, first: int, last: int, expected: str) -> None:
-    cell = cell_for(Method("partial", keep_first=first, keep_last=last), 25, -1)
+    cell = cell_for(Method("partial", keep_first=first, keep_last=last), of_type(25, -1))
     assert shown(cell, value.encode()) == framed(expected.encode())
 
 
 def test_partial_of_what_is_no_utf8_is_redacted() -> None:
-    assert shown(cell_for(Method("partial", keep_last=4), 25, -1), b"caf\xe9 12345") == framed(b"****")
+    assert shown(cell_for(Method("partial", keep_last=4), of_type(25, -1)), b"caf\xe9 12345") == framed(b"****")
 
 
 def test_partial_of_a_short_char_fits_it() -> None:
-    assert shown(cell_for(Method("partial", keep_last=4), 1042, 4 + 6), b"1234  ") == framed(b"****  ")
+    assert shown(cell_for(Method("partial", keep_last=4), of_type(1042, 4 + 6)), b"1234  ") == framed(b"****  ")
 
 
 @given(value=st.text(max_size=40), first=st.integers(0, 5), last=st.integers(0, 5))

@@ -64,7 +64,8 @@ class Planner:
             if len(self._plans) >= MAX_UNDERSTOOD:
                 self._plans.clear()
             policy = self._policy
-            self._plans[key] = plan_row(fields, lambda field: policy.method_for(field_labels(field, labelled, labels)))
+            methods = [policy.method_for(field_labels(field, labelled, labels)) for field in fields]
+            self._plans[key] = plan_row(fields, methods)
         return self._plans[key]
 
     def renew(self, labelled: LabelledCatalogue) -> None:

@@ -157,7 +157,7 @@ class FakePlanner:
             hidden = field.name == b"ssn" or field.table_oid in self.unknown
             return Method("redact" if hidden or (operation.labels and not field.table_oid) else "clear")
 
-        return plan_row(fields, method)
+        return plan_row(fields, [method(field) for field in fields])
 
 
 def operation(text: bytes, labels: frozenset[str] = frozenset(), names: frozenset[str] = frozenset()) -> Operation:
