@@ -55,6 +55,9 @@ SYNC_EVERY: Final = 0.1
 CONTROL_MODE: Final = 0o660
 """Who may reach the control socket: the gateway's user and group. Who may do what there is decided by uid."""
 
+RETRY_EVERY: Final = 2.0
+"""Seconds between two looks whether an audit log that could not be written can be, by now."""
+
 SWEEP_EVERY: Final = 1.0
 """Seconds between two looks for sessions whose right or idle time is over: within a second they end."""
 
@@ -154,6 +157,8 @@ class Gateway:
         self.certificate_ends = tls.not_after
         self._sync = LoopingCall(self._sync_audit)
         self._sync.clock = reactor
+        self._retry = LoopingCall(self._retry_audit)
+        self._retry.clock = reactor
         self._sweep = LoopingCall(self._sweep_sessions)
         self._sweep.clock = reactor
         self._alive = LoopingCall(self.manager.alive)
@@ -221,10 +226,23 @@ class Gateway:
         return done
 
     def _evidence_failed(self, problem: str) -> None:
-        """The audit log is gone, until a restart: nothing may happen unseen, so every session ends."""
+        """The audit log is gone, for now or until a restart: nothing may happen unseen, so every session ends."""
         self._sync.stop()
-        log.critical("audit log failed", problem=problem)
+        log.critical(
+            "audit log failed", problem=problem, until="a restart" if self.audit.lasting else "it can be written"
+        )
         self.live.end_all(SessionEnded("the gateway can't keep its audit log"))
+        if not self.audit.lasting:
+            self._retry.start(RETRY_EVERY, now=False)
+
+    def _retry_audit(self) -> None:
+        try:
+            self.audit.retry()
+        except RecordingFailed:
+            return
+        self._retry.stop()
+        self._sync.start(SYNC_EVERY, now=False)
+        log.warning("audit log goes on", sequence=self.audit.sequence)
 
     # --- reload -----------------------------------------------------------------------------------------------
 
@@ -305,7 +323,7 @@ class Gateway:
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         self.live.end_all(SessionEnded("the gateway is being stopped", hint="Connect again in a moment."))
-        for call in (self._sync, self._sweep, self._alive):
+        for call in (self._sync, self._retry, self._sweep, self._alive):
             if call.running:
                 call.stop()
         if self._pool.started:

@@ -4,6 +4,7 @@ cimport cython
 cdef class AuditLog:
     cdef public object directory
     cdef public object failed
+    cdef public bint lasting
     cdef public object _clock
     cdef public object _segment_size
     cdef public object _uid
@@ -11,6 +12,7 @@ cdef class AuditLog:
     cdef public object _device
     cdef public list _buffer
     cdef public Py_ssize_t _buffered
+    cdef public list _untold
     cdef public object _fd
     cdef public object _descriptor
     cdef public object _lock

@@ -5,9 +5,11 @@ SHA-256(previous line's 32 hash bytes + BODY); before the first line they are 32
 ``unmapped``, so that every line is OCSF as it stands, and whoever holds lines in order (a SIEM, too) can check them.
 Sequence numbers begin at 1 for each node and go on over segments and restarts, as the chain does.
 
-Fail closed: after one failed write or sync the log stays failed, every `append` and `flush` raises RecordingFailed, and
-nothing that needs an audit line goes on. Whether bytes reached the disk after a failed fdatasync can't be known
-(the kernel may have dropped the pages), so it is never tried again; a restart recovers what is there.
+Fail closed: after one failed write or sync every `append` and `flush` raises RecordingFailed, and nothing that needs an
+audit line goes on. A failed write (a full disk) is over when there is space again: `retry` takes up the chain where it
+ends in the file, as a restart does, so that a full disk doesn't lock out the administrators who could make space.
+Whether bytes reached the disk after a failed fdatasync can't be known (the kernel may have dropped the pages), so that
+is never tried again but by a restart.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ class AuditLog:
     ) -> None:
         self.directory = directory
         self.failed: str | None = None
+        self.lasting = False
+        """The failure stays until a restart."""
         self._clock = clock
         self._segment_size = segment_size
         self._uid = encode(node)[1:-1]
@@ -65,6 +69,8 @@ class AuditLog:
         self._device = encode({"device": {"hostname": node, "type_id": 1}})[1:-1]
         self._buffer: list[bytes] = []
         self._buffered = 0
+        self._untold: list[Event] = []
+        """What recovery found, until that is in the log: one that fails half-way goes on in the next."""
         self._fd = -1
         self._descriptor = threading.Lock()  # `sync` may run in a thread while the reactor's thread changes segments
         try:
@@ -106,18 +112,17 @@ class AuditLog:
         tail = Tail(0, GENESIS, 0, b"", False, 0)
         lost = 0
         damaged = False
-        events: list[Event] = []
         while found:
             segment = found[-1]
             tail = chain_end(segment)
             if tail.damaged:
                 damaged = True
                 lost += tail.rest.count(b"\n")
-                events.append(_recovered(segment, tail, segment.name, "lines that don't fit the chain: damage"))
+                self._untold.append(_recovered(segment, tail, segment.name, "lines that don't fit the chain: damage"))
             elif tail.rest:
                 kept = _keep(segment, tail)
                 os.truncate(segment, tail.offset)
-                events.append(_recovered(segment, tail, kept, "the last line was torn by a crash"))
+                self._untold.append(_recovered(segment, tail, kept, "the last line was torn by a crash"))
             if tail.sequence:
                 break
             if not tail.damaged:
@@ -133,9 +138,10 @@ class AuditLog:
             self._continue(found[-1], tail)
         else:
             self._start_segment("first", "")
-        for event in events:
+        for event in self._untold:
             self.append(event)
         self.flush()
+        self._untold.clear()
 
     def _continue(self, segment: Path, tail: Tail) -> None:
         self._fd = os.open(segment, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -212,7 +218,31 @@ class AuditLog:
             try:
                 os.fdatasync(self._fd)
             except OSError as error:
+                self.lasting = True
                 self._fail("synced", error)
+
+    def retry(self) -> None:
+        """After a failed write: take up the chain again. What was not in the kernel's hands was refused to whoever
+        asked, so nothing that happened is missing.
+
+        Raises RecordingFailed: it failed again, or for good.
+        """
+        if self.failed is None:
+            return
+        if self.lasting:
+            raise RecordingFailed(self.failed)
+        problem, self.failed = self.failed, None
+        self._buffer.clear()
+        self._buffered = 0
+        try:
+            with self._descriptor:
+                if self._fd >= 0:
+                    os.close(self._fd)
+                self._fd = -1
+            self._recover()
+        except (OSError, RecordingFailed) as error:
+            self.failed = problem
+            raise RecordingFailed(problem) from error
 
     def close(self) -> None:
         """Flushes, syncs, and gives up the lock; a failed log only gives up the lock."""
@@ -222,14 +252,16 @@ class AuditLog:
                 self.sync()
         finally:
             self.failed = "the audit log is closed"
+            self.lasting = True
             if self._fd >= 0:
                 os.close(self._fd)
             os.close(self._lock)
 
     def _fail(self, what: str, error: OSError) -> None:
         self.failed = f"the audit log can't be {what}: {error.strerror or error}"
+        mend = ", then restart the gateway" if self.lasting else "; the gateway goes on by itself then"
         raise RecordingFailed(
-            self.failed, hint=f"free space on or repair the file system of {self.directory}, then restart the gateway"
+            self.failed, hint=f"free space on or repair the file system of {self.directory}{mend}"
         ) from error
 
     # --- segments ---

@@ -117,7 +117,7 @@ def test_an_unusable_directory_is_a_clear_error(tmp_path: Path, clock: Callable[
     assert caught.value.hint
 
 
-def test_a_failed_write_is_final(open_log: OpenLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_holds_until_a_retry(open_log: OpenLog, monkeypatch: pytest.MonkeyPatch) -> None:
     log = open_log()
     log.append(EVENT)
 
@@ -136,6 +136,42 @@ def test_a_failed_write_is_final(open_log: OpenLog, monkeypatch: pytest.MonkeyPa
     log.close()
     open_log().close()
     assert verify_log(log.directory).ok
+
+
+def test_a_retry_takes_up_the_chain_behind_what_was_written(open_log: OpenLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = open_log()
+    log.append(EVENT)
+    log.flush()
+    log.append(EVENT)
+    write = os.write
+    room = [40]
+
+    def filling(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(fd, data[: room[0]])
+        room[0] -= written
+        return written
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", filling)
+        with pytest.raises(RecordingFailed):
+            log.flush()
+        with pytest.raises(RecordingFailed, match="No space left"):
+            log.retry()
+        with pytest.raises(RecordingFailed, match="No space left"):
+            log.append(EVENT)
+    log.retry()
+    assert log.append(EVENT) == log.sequence
+    log.flush()
+    log.sync()
+    found = names(log.directory)
+    assert found.count("gateway_stopping") == 2, "what was not written was refused, and is not said later"
+    assert "log_recovered" in found
+    log.close()
+    assert verify_log(log.directory).ok
+    with pytest.raises(RecordingFailed):
+        log.retry()
 
 
 def test_half_a_write_is_carried_on(open_log: OpenLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +197,14 @@ def test_a_failed_sync_is_final(open_log: OpenLog, monkeypatch: pytest.MonkeyPat
             log.sync()
     with pytest.raises(RecordingFailed):
         log.append(EVENT)
+    with pytest.raises(RecordingFailed, match="can't be synced"):
+        log.retry()
     log.close()
 
 
-def test_a_full_disk_when_a_segment_begins_is_final(open_log: OpenLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_when_a_segment_begins_holds_until_a_retry(
+    open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = open_log(segment_size=2000)
 
     def full(*_arguments: object) -> int:
@@ -178,6 +218,8 @@ def test_a_full_disk_when_a_segment_begins_is_final(open_log: OpenLog, monkeypat
             log.append(EVENT)
     with pytest.raises(RecordingFailed):
         log.append(EVENT)
+    log.retry()
+    log.append(EVENT)
     log.close()
     assert verify_log(log.directory).ok
 
