@@ -170,11 +170,16 @@ STRICTEST_FIRST: tuple[MethodName, ...] = ("null", "redact", "token", "hmac", "p
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How a value is masked. ``keep_first`` and ``keep_last`` (characters) belong to ``partial``."""
+    """How a value is masked.
+
+    keep_first, keep_last  characters that ``partial`` leaves
+    key                    id of the key that ``hmac`` uses
+    """
 
     name: MethodName
     keep_first: int = 0
     keep_last: int = 0
+    key: str = ""
 
     @property
     def strictness(self) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 fields      `Field`, and RowDescription into fields
 provenance  which labels a result column carries (postgres.md, Masking 1 and 2)
-methods     what a method makes of a value of each type
+methods     what a method makes of a value of each type, with which keys
+keyed       what hmac makes of it
 plan        `plan_row`: fields and methods -> `RowMask`
 rows        the fast half: skip messages, rewrite cells; compiled with Cython where rows.pxd says so
 guard       operations that would carry values past the mask
@@ -14,6 +15,7 @@ the policy's strictest method for each column make the plan; `RowMask.apply` on 
 
 from gateway.masking.fields import Field, parse_row_description
 from gateway.masking.guard import guard
+from gateway.masking.methods import NO_KEYS, Keyring, Maker, Vault, cell_for, text_maker
 from gateway.masking.plan import RowMask, plan_row
 from gateway.masking.provenance import LabelledColumns, field_labels, is_known
 from gateway.masking.reports import withhold
@@ -21,9 +23,14 @@ from gateway.masking.rows import COMPILED, next_message, skip_rows
 
 __all__ = [
     "COMPILED",
+    "NO_KEYS",
     "Field",
+    "Keyring",
     "LabelledColumns",
+    "Maker",
     "RowMask",
+    "Vault",
+    "cell_for",
     "field_labels",
     "guard",
     "is_known",
@@ -31,5 +38,6 @@ __all__ = [
     "parse_row_description",
     "plan_row",
     "skip_rows",
+    "text_maker",
     "withhold",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.masking.fields import Field
-from gateway.masking.methods import cell_for
+from gateway.masking.methods import NO_KEYS, Keyring, cell_for
 from gateway.masking.rows import Cell, mask_rows
 from gateway.model import Method
 
@@ -28,12 +28,12 @@ class RowMask:
         return mask_rows(whole, 0, len(whole), self.plan)
 
 
-def plan_row(fields: Sequence[Field], methods: Sequence[Method]) -> RowMask | None:
+def plan_row(fields: Sequence[Field], methods: Sequence[Method], keyring: Keyring = NO_KEYS) -> RowMask | None:
     """The mask for rows of this layout; None when nothing in it is masked.
 
     ``methods`` has one for each field: the strictest over its labels (`provenance.field_labels`, then the policy
     snapshot's method_for). Raises ValueError when it has another number of them: nothing may then be sent on.
     """
-    plan = tuple(cell_for(method, field) for method, field in zip(methods, fields, strict=True))
+    plan = tuple(cell_for(method, field, keyring) for method, field in zip(methods, fields, strict=True))
     masked = tuple(index for index, cell in enumerate(plan) if cell is not None)
     return RowMask(plan, masked) if masked else None
