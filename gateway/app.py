@@ -67,7 +67,7 @@ STOP_TIMEOUT: Final = 10.0
 
 def load_rules(config: Config, number: int) -> Rules:
     """What sessions are decided by. Raises ConfigError."""
-    snapshot = load_snapshot(config.policy_files, config.targets, number)
+    snapshot = load_snapshot(config.policy_files, config.targets, number, config.masking.keys)
     digest = hashlib.sha256()
     for path in config.policy_files:
         digest.update(path.read_bytes())

@@ -77,8 +77,8 @@ class _Findings:
         if config is None:
             return
         self.warnings += warnings(config)
-        policy, targets = config.policy_files, config.targets
-        self._gather(path, (), lambda: self.warnings.extend(map(_line, check_policy(policy, targets, self._now))))
+        policy, targets, keys = config.policy_files, config.targets, config.masking.keys
+        self._gather(path, (), lambda: self.warnings.extend(map(_line, check_policy(policy, targets, self._now, keys))))
         self._tls(path, config)
         self._targets(config)
         self._sinks(path, config)

@@ -82,7 +82,7 @@ def explain(
     from gateway.policy.explain import explain as explained
 
     config = load(config_path)
-    snapshot = load_snapshot(config.policy_files, config.targets, 0)
+    snapshot = load_snapshot(config.policy_files, config.targets, 0, config.masking.keys)
     who = Principal(
         principal, cast("PrincipalKind", kind), frozenset(groups), frozenset({cast("Factor", factor)}), moment
     )

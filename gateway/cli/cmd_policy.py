@@ -31,7 +31,7 @@ def test(context: click.Context, files: tuple[Path, ...], config_path: Path, as_
     from gateway.policy import load_cases, load_snapshot, run_cases
 
     config = load(config_path)
-    snapshot = load_snapshot(config.policy_files, config.targets, 0)
+    snapshot = load_snapshot(config.policy_files, config.targets, 0, config.masking.keys)
     found = [(file, load_cases(file)) for file in files]
     now = time.time()
     results = [

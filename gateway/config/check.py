@@ -32,6 +32,7 @@ RESTART_KEYS: tuple[str, ...] = (
     "recording.sealer",
     "recording.signing_key",
     "audit.directory",
+    "masking.vault_key",
 )
 """Sockets, directories and what a chain of records is begun with; everything else a reload changes."""
 

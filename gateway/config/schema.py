@@ -235,6 +235,17 @@ class Sink(_Section, frozen=True):
             raise ValueError("has a path as its address; write host:port")
 
 
+class Masking(_Section, frozen=True):
+    """Keys for the methods `hmac` and `token`."""
+
+    keys: dict[Label, Reference] = {}
+    """Keys of the method `hmac`: id -> secret of at least 32 bytes (`openssl rand -base64 48`). The id stands in every
+    value that was made with the key. A new key is a new id; a reload takes it up."""
+    vault_key: Reference | None = None
+    """Secret of at least 32 bytes that the token vault is encrypted with. Default: `keys/vault.key` under `node.data`,
+    made when policy first uses the method `token`. A vault can be opened with the key it was made with, only."""
+
+
 class Audit(_Section, frozen=True):
     """The audit log and who it is forwarded to."""
 
@@ -275,10 +286,12 @@ class MainFile(_Section, frozen=True):
     """How callers prove who they are."""
     roles: dict[Role, tuple[Member, ...]] = {}
     """Who may do what to the gateway itself: `operator` (sees and ends sessions, reloads), `auditor` (reads
-    recordings), `break_glass` (gets in when recordings have only their reserve left). Members are `group:NAME` or
-    `principal:NAME`; a role that is left out has no members."""
+    recordings, resolves tokens), `break_glass` (gets in when recordings have only their reserve left). Members are
+    `group:NAME` or `principal:NAME`; a role that is left out has no members."""
     recording: Recording = msgspec.field(default_factory=Recording)
     """Session recordings."""
+    masking: Masking = msgspec.field(default_factory=Masking)
+    """Keys for the methods `hmac` and `token`."""
     audit: Audit = msgspec.field(default_factory=Audit)
     """The audit log and who it is forwarded to."""
     limits: Limits = msgspec.field(default_factory=Limits)

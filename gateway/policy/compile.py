@@ -8,11 +8,11 @@ mean, though it has a clear meaning, is a warning (`gateway.policy.review`).
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import ConfigError, Problem
-from gateway.model import Target
+from gateway.model import Method, Target
 from gateway.policy import conditions as when
 from gateway.policy import schema
 from gateway.policy.entries import EVERYONE, GROUP, PRINCIPAL, CompiledEntry, CompiledMask, Label, Terms
@@ -40,6 +40,7 @@ class _World:
 
     targets: tuple[Target, ...]
     labels: frozenset[str]
+    keys: frozenset[str]
     problems: list[Problem] = field(default_factory=list)
 
     def known_labels(self, patterns: Sequence[str], file: str, path: Path) -> Globs:
@@ -56,6 +57,13 @@ class _World:
         names = frozenset(target.name for target in self.targets)
         self._known(pattern, names, "target", "add it to targets.d", file, path)
 
+    def method(self, written: schema.AnyMethod, file: str, path: Path) -> Method:
+        method = schema.method_of(written)
+        if method.name == "hmac":
+            mend = "add it to `masking.keys` in ostiary.yaml"
+            self._known(method.key, self.keys, "key", mend, file, (*path, "method", "hmac", "key"))
+        return method
+
     def _known(self, pattern: str, names: frozenset[str], kind: str, mend: str, file: str, path: Path) -> None:
         if is_glob(pattern) or pattern in names:
             return
@@ -64,13 +72,17 @@ class _World:
         self.problems.append(Problem(file, path, f"`{pattern}` is no {kind}", mend))
 
 
-def compile_snapshot(files: Sequence[PolicyFile], targets: Sequence[Target], number: int) -> Snapshot:
+def compile_snapshot(
+    files: Sequence[PolicyFile], targets: Sequence[Target], number: int, keys: Collection[str] = ()
+) -> Snapshot:
     """The policy that all ``files`` together are; their order doesn't matter.
 
-    ``targets`` are all that are configured, ``number`` tells this snapshot from older ones.
+    ``targets`` are all that are configured, ``keys`` the ids of all keys, ``number`` tells this snapshot from older
+    ones.
     Raises ConfigError with every problem (file and path; `gateway.policy.loading` adds the lines).
     """
-    world = _World(tuple(targets), frozenset(label for file in files for label in file.document.labels))
+    named = frozenset(label for file in files for label in file.document.labels)
+    world = _World(tuple(targets), named, frozenset(keys))
     labels = _labels(files, world)
     entries: list[CompiledEntry] = []
     masks: list[CompiledMask] = []
@@ -108,7 +120,7 @@ def _labels(files: Sequence[PolicyFile], world: _World) -> tuple[Label, ...]:
                 name,
                 file.name,
                 tuple(sorted((target, column) for target, bound in columns.items() for column in bound)),
-                schema.method_of(written.default.method) if written.default else None,
+                world.method(written.default.method, file.name, (*path, "default")) if written.default else None,
             )
     return tuple(labels[name] for name in sorted(labels))
 
@@ -179,7 +191,7 @@ def _deny(entry: schema.DenyEntry, file: str, path: Path, world: _World) -> Comp
 
 def _mask(mask: schema.MaskEntry, file: str, path: Path, world: _World) -> CompiledMask:
     globs = world.known_labels(mask.labels, file, (*path, "labels"))
-    method = schema.method_of(mask.method)
+    method = world.method(mask.method, file, path)
     return CompiledMask(
         file=file,
         path=path,

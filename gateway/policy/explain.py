@@ -73,6 +73,8 @@ class Explanation:
 
 def describe(method: Method) -> str:
     """A method in the words of a policy file."""
+    if method.name == "hmac":
+        return f"hmac(key: {method.key})"
     if method.name != "partial":
         return method.name
     kept = {"keep_first": method.keep_first, "keep_last": method.keep_last}

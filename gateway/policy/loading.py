@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,22 +17,26 @@ from gateway.policy.schema import PolicyDocument
 from gateway.policy.snapshot import Snapshot
 
 
-def load_snapshot(paths: Sequence[Path], targets: Sequence[Target], number: int) -> Snapshot:
+def load_snapshot(
+    paths: Sequence[Path], targets: Sequence[Target], number: int, keys: Collection[str] = ()
+) -> Snapshot:
     """Read and compile all policy files.
 
-    ``targets`` are all that are configured; ``number`` grows with every load.
+    ``targets`` are all that are configured, ``keys`` the ids of all keys; ``number`` grows with every load.
     Raises ConfigError with the problems of all files; a policy with one is not used in part.
     """
     files = _read(paths)
     try:
-        return compile_snapshot(files, targets, number)
+        return compile_snapshot(files, targets, number, keys)
     except ConfigError as error:
         raise ConfigError(*map(_with_line, error.problems)) from None
 
 
-def check_policy(paths: Sequence[Path], targets: Sequence[Target], now: float) -> tuple[Problem, ...]:
+def check_policy(
+    paths: Sequence[Path], targets: Sequence[Target], now: float, keys: Collection[str] = ()
+) -> tuple[Problem, ...]:
     """What an author probably didn't mean, for `ostiary check`; raises ConfigError as `load_snapshot` does."""
-    snapshot = load_snapshot(paths, targets, 0)
+    snapshot = load_snapshot(paths, targets, 0, keys)
     return tuple(_with_line(warning) for warning in review(snapshot, targets, now))
 
 

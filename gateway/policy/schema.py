@@ -16,7 +16,7 @@ import msgspec
 import re2
 from msgspec import Meta
 
-from gateway.config.markers import Parsed, PositiveDuration
+from gateway.config.markers import Parsed, PositiveDuration, parse_label
 from gateway.model import Durability, Factor, Method, MethodName, PrincipalKind
 from gateway.policy import values
 from gateway.policy.conditions import Network
@@ -27,6 +27,7 @@ Glob = Annotated[str, Parsed(values.parse_glob, "name or glob")]
 Relation = Annotated[str, Parsed(values.parse_relation, "schema.relation")]
 Column = Annotated[str, Parsed(values.parse_column, "schema.table.column")]
 Function = Annotated[str, Parsed(values.parse_function, "function's name")]
+Key = Annotated[str, Parsed(parse_label, "key's id")]
 Verb = Annotated[frozenset[str], Parsed(values.parse_verb, "SQL verb")]
 Source = Annotated[Network, Parsed(values.parse_network, "network")]
 Days = Annotated[frozenset[int], Parsed(values.parse_days, "weekday")]
@@ -156,28 +157,37 @@ class Partial(Section, frozen=True):
             raise ValueError("keeps nothing; write keep_first or keep_last, or use the method redact")
 
 
-_NO_VAULT = "use redact, partial or null; keyed and reversible methods come with a later version"
+class Keyed(Section, frozen=True):
+    """Which key a pseudonym is made with; configuration has it under `masking.keys`."""
+
+    key: Key
 
 
 class MethodTable(Section, frozen=True):
     """A method that has settings of its own."""
 
-    LATER = {"hmac": _NO_VAULT, "token": _NO_VAULT}
+    partial: Partial | None = None
+    hmac: Keyed | None = None
 
-    partial: Partial
+    def __post_init__(self) -> None:
+        if (self.partial is None) == (self.hmac is None):
+            raise ValueError("is not one method; write one of {partial: {keep_last: 4}} and {hmac: {key: KEY}}")
 
 
 AnyMethod = MethodName | MethodTable
 
 
 def method_of(written: AnyMethod) -> Method:
-    """The method that is meant; raises ValueError for one that this version doesn't have, or without its settings."""
+    """The method that is meant; raises ValueError for one without the settings that it needs."""
     if isinstance(written, MethodTable):
+        if written.hmac is not None:
+            return Method("hmac", key=written.hmac.key)
+        assert written.partial is not None
         return Method("partial", written.partial.keep_first, written.partial.keep_last)
-    if written in MethodTable.LATER:
-        raise ValueError(f"has a method that is not in this version of Ostiary; {MethodTable.LATER[written]}")
     if written == "partial":
         raise ValueError("has the method partial without settings; write {partial: {keep_last: 4}}")
+    if written == "hmac":
+        raise ValueError("has the method hmac without a key; write {hmac: {key: KEY}}, a key of `masking.keys`")
     return Method(written)
 
 

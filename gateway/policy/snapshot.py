@@ -133,6 +133,12 @@ class Snapshot:
         """See `AccessPolicy.limits`."""
         return self.for_access(access).limits(now)
 
+    @property
+    def methods(self) -> frozenset[Method]:
+        """Every method that some mask or default names."""
+        defaults = (label.default for label in self.labels if label.default is not None)
+        return frozenset((*(mask.method for mask in self.masks), *defaults))
+
     def column_labels(self, target_name: str) -> tuple[tuple[str, str], ...]:
         """Pairs of a ``schema.table.column`` glob and a label, for the columns of one target."""
         return tuple(
@@ -162,7 +168,7 @@ def opaque_reason(operation: Operation, allows: Iterable[CompiledEntry]) -> str 
 
 def strictest(methods: Iterable[Method]) -> Method:
     """The strictest of at least one; among equally strict ones always the same, in whatever order they come."""
-    return min(methods, key=lambda method: (method.strictness, method.keep_first))
+    return min(methods, key=lambda method: (method.strictness, method.keep_first, method.key))
 
 
 def names(entries: Iterable[CompiledEntry]) -> tuple[str, ...]:

@@ -263,6 +263,7 @@ def test_what_needs_a_restart(tmp_path: Path) -> None:
         .replace("/srv/ostiary", "/srv/o")
         .replace("/srv/recordings", "/srv/r, sealer: /run/s.sock, signing_key: file:/k")
         .replace("login: 30s", "login: 10s")
+        + "masking: {vault_key: credential:vault}\n"
     )  # fmt: skip
     assert restart_needed(old, load(write(tmp_path, changed))) == RESTART_KEYS
     off = MAIN.replace('  metrics:  {address: "127.0.0.1:9464"}\n', "")

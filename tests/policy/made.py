@@ -19,6 +19,7 @@ def target(name: str = "orders", **tags: str) -> Target:
 ORDERS = target("orders", env="prod")
 SANDBOX = target("sandbox", env="dev")
 TARGETS = (ORDERS, SANDBOX)
+KEYS = ("mask-key-1",)
 
 
 def principal(name: str = "alice", *groups: str, **others: Any) -> Principal:
@@ -52,4 +53,4 @@ def policy_file(text: str, name: str = "policy.yaml") -> PolicyFile:
 
 def snapshot(*texts: str, targets: tuple[Target, ...] = TARGETS) -> Snapshot:
     files = [policy_file(text, f"{index}.yaml") for index, text in enumerate(texts)]
-    return compile_snapshot(files, targets, 1)
+    return compile_snapshot(files, targets, 1, KEYS)

@@ -88,7 +88,7 @@ def test_cases_that_fail_say_what_came_instead(tmp_path: Path) -> None:
         ("cases: [{name: a, principal: b, target: c}]", "`expect:`"),
         ("cases: [{name: a, principal: b, target: c, expect: approve}]", "allow, deny"),
         ("cases: [{name: a, principal: b, target: c, expect: deny, sqll: x}]", "did you mean `sql`"),
-        ("cases: [{name: a, principal: b, target: c, expect: deny, masks: {d: token}}]", "not in this version"),
+        ("cases: [{name: a, principal: b, target: c, expect: deny, masks: {d: hmac}}]", "hmac: {key"),
         ("cases: [{name: a, principal: b, target: c, expect: deny, masks: {d: partial}}]", "keep_last"),
     ],
 )

@@ -42,6 +42,16 @@ LABEL = "labels: {pii.email: {columns: {orders: [a.b.c]}}}"
         ("labels: {a: {default: {method: redact}}}", ("labels", "a"), "bound to nothing"),
         ("labels: {'a*': {columns: {orders: [a.b.c]}}}", ("labels", "a*"), "wildcards"),
         (LABEL, ("labels", "pii.email"), "defined in 0.yaml, too"),
+        (
+            "masks: [{labels: [pii.email], method: {hmac: {key: mask-key-2}}}]",
+            ("masks", 0, "method", "hmac", "key"),
+            "`mask-key-2` is no key did you mean `mask-key-1`? Else add it to `masking.keys`",
+        ),
+        (
+            "labels: {a: {columns: {orders: [a.b.c]}, default: {method: {hmac: {key: qqq}}}}}",
+            ("labels", "a", "default", "method", "hmac", "key"),
+            "add it to `masking.keys`",
+        ),
     ],
 )
 def test_mistakes(text: str, path: tuple[str | int, ...], said: str) -> None:
@@ -58,6 +68,11 @@ def test_all_problems_of_all_files_are_told() -> None:
 
 def test_a_label_may_be_used_before_and_in_another_file_than_it_is_defined() -> None:
     assert snapshot("masks: [{labels: [pii.email], method: redact}]", LABEL).masks[0].labels == {"pii.email"}
+
+
+def test_a_method_knows_its_key() -> None:
+    made = snapshot(LABEL, "masks: [{labels: [pii.email], method: {hmac: {key: mask-key-1}}}]")
+    assert made.methods == {Method("hmac", key="mask-key-1")}
 
 
 def test_a_glob_that_matches_nothing_is_no_error() -> None:

@@ -83,14 +83,6 @@ def test_an_empty_file_is_an_empty_policy() -> None:
         ("deny: [{name: a, http: {methods: [GET]}}]", ("deny", 0, "http"), "PostgreSQL only"),
         ("labels: {a: {columns: {o: [a.b.c]}, detector: email}}", ("labels", "a", "detector"), "columns"),
         ("labels: {a: {columns: {o: [a.b.c]}, json: {b: [c]}}}", ("labels", "a", "json"), "columns"),
-        ("masks: [{labels: [a], method: token}]", ("masks", 0), "redact, partial or null"),
-        ("masks: [{labels: [a], method: hmac}]", ("masks", 0), "redact, partial or null"),
-        ("labels: {a: {columns: {o: [a.b.c]}, default: {method: hmac}}}", ("labels", "a", "default"), "redact"),
-        (
-            "masks: [{labels: [a], method: {partial: {keep_last: 1}, hmac: {key: k}}}]",
-            ("masks", 0, "method", "hmac"),
-            "redact, partial or null",
-        ),
     ],
 )
 def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, ...], mend: str) -> None:
@@ -143,6 +135,15 @@ def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, .
         ("masks: [{labels: [a], principals: ['*'], method: clear}]", ("masks", 0), "named principals or groups"),
         ("masks: [{labels: [a], groups: [a, '?*'], method: clear}]", ("masks", 0), "named principals or groups"),
         ("masks: [{labels: [a], method: partial}]", ("masks", 0), "keep_last"),
+        ("masks: [{labels: [a], method: hmac}]", ("masks", 0), "hmac: {key"),
+        ("masks: [{labels: [a], method: {}}]", ("masks", 0, "method"), "hmac: {key"),
+        ("masks: [{labels: [a], method: {hmac: {}}}]", ("masks", 0, "method", "hmac", "key"), "is missing"),
+        ("masks: [{labels: [a], method: {hmac: {key: A b}}}]", ("masks", 0, "method", "hmac", "key"), "plain name"),
+        (
+            "masks: [{labels: [a], method: {partial: {keep_last: 1}, hmac: {key: k}}}]",
+            ("masks", 0, "method"),
+            "write one of",
+        ),
         ("masks: [{labels: [a], method: blur}]", ("masks", 0, "method"), "redact"),
         ("masks: [{labels: [a], method: {partial: {}}}]", ("masks", 0, "method", "partial"), "keeps nothing"),
         ("masks: [{labels: [a], method: {partial: {keep_last: 65}}}]",
