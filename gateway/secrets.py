@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import os
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -92,3 +94,50 @@ class SecretReference:
 
     def __str__(self) -> str:
         return f"{self.scheme}:{self.name}"
+
+
+def kept_secret(path: Path, make: Callable[[], bytes]) -> Secret:
+    """A secret of the gateway's own, at ``path``; made there (0600, its directory 0700) when nothing is.
+
+    Raises SecretUnavailable, whose message doesn't repeat the path, when it can't be read or made, or others can
+    read it.
+    """
+    try:
+        return _kept(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise SecretUnavailable(error.strerror or str(error)) from error
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create(path, make())
+    except FileExistsError:
+        pass  # another process of ours was faster; its secret is the one
+    except OSError as error:
+        raise SecretUnavailable(f"can't be made: {error.strerror or error}") from error
+    return kept_secret(path, make)
+
+
+def _kept(path: Path) -> Secret:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SecretUnavailable(
+                f"others than its owner can use it (mode {stat.S_IMODE(status.st_mode):04o})",
+                hint=f"chmod 0600 {path}; if somebody may have copied it, see docs/operating.md on replacing it",
+            )
+        return Secret(file.read(MAX_SECRET))
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Complete under a temporary name, then linked: a crash never leaves half a secret, a link never replaces one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from gateway.errors import RecordingFailed
-from gateway.secrets import MAX_SECRET, Secret
+from gateway.errors import RecordingFailed, SecretUnavailable
+from gateway.secrets import MAX_SECRET, Secret, kept_secret
 
 
 def load_or_create(path: Path) -> Ed25519PrivateKey:
@@ -28,22 +26,13 @@ def load_or_create(path: Path) -> Ed25519PrivateKey:
     Raises RecordingFailed when it can't be read or made, is no Ed25519 key, or others can read it.
     """
     try:
-        return _load(path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise RecordingFailed(f"signing key {path}: {error.strerror or error}") from error
-    key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create(path, pem)
-    except FileExistsError:
-        # Another process of ours was faster; its key is the one.
-        return load_or_create(path)
-    except OSError as error:
-        raise RecordingFailed(f"signing key {path}: can't be made: {error.strerror or error}") from error
-    return key
+        return parse_private(kept_secret(path, _generate))
+    except (SecretUnavailable, RecordingFailed) as error:
+        raise RecordingFailed(f"signing key {path}: {error.message}", hint=error.hint) from error
+
+
+def _generate() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def parse_private(pem: Secret) -> Ed25519PrivateKey:
@@ -87,32 +76,3 @@ def load_public(path: Path) -> Ed25519PublicKey:
 def key_id(key: Ed25519PublicKey) -> str:
     """What a recording's header calls the key: SHA-256 of its 32 bytes (RFC 8032), in hex."""
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
-
-
-def _load(path: Path) -> Ed25519PrivateKey:
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise RecordingFailed(
-                f"signing key {path}: others than its owner can use it (mode {stat.S_IMODE(status.st_mode):04o})",
-                hint=f"chmod 0600 {path}; if somebody may have copied it, remove it: a new one is made",
-            )
-        pem = file.read(MAX_SECRET)
-    try:
-        return parse_private(Secret(pem))
-    except RecordingFailed as error:
-        raise RecordingFailed(f"signing key {path}: {error.message}", hint=error.hint) from None
-
-
-def _create(path: Path, pem: bytes) -> None:
-    """Complete under a temporary name, then linked: a crash never leaves half a key, a link never replaces one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from recording.made import KEY, PUBLIC
 
+from gateway import secrets
 from gateway.errors import RecordingFailed
 from gateway.recording import keys
 from gateway.secrets import Secret
@@ -34,14 +35,14 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_two_that_make_it_at_once_get_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "recording.key"
-    real = keys._create
+    real = secrets._create
     first = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def slower(target: Path, pem: bytes) -> None:
         real(target, first)
         real(target, pem)
 
-    monkeypatch.setattr(keys, "_create", slower)
+    monkeypatch.setattr(secrets, "_create", slower)
     assert keys.export_public(keys.load_or_create(path)) == keys.export_public(KEY)
 
 
