@@ -62,6 +62,10 @@ class RecordingFailed(GatewayError):
     """What can't be recorded is not forwarded."""
 
 
+class StoreFailed(GatewayError):
+    """The gateway's own state can't be read or written; what depends on it is not done."""
+
+
 class SessionEnded(GatewayError):
     """Somebody or something ended the session: expiry, kill, shutdown."""
 

@@ -1,0 +1,9 @@
+"""Store: the gateway's own state, in SQLite below ``node.data`` (docs/decisions/0021-token-vault.md).
+
+database  one SQLite file: rights, durability, schema version
+tokens    the token vault: values behind the tokens that masks show instead of them
+"""
+
+from gateway.store.tokens import TokenVault, make_key
+
+__all__ = ["TokenVault", "make_key"]
