@@ -28,11 +28,13 @@ from gateway.audit import AuditLog
 from gateway.audit.events import ConfigurationLoaded, ConfigurationRefused, GatewayStarted, GatewayStopping
 from gateway.audit.sinks import SyslogTls, syslog_sink
 from gateway.config import Config, load, restart_needed, warnings
+from gateway.config.keys import mask_keys, vault_key
 from gateway.control.api import control_site
 from gateway.control.counted import CountedSessions
 from gateway.control.sites import metrics_site
-from gateway.errors import GatewayError, RecordingFailed, SessionEnded
+from gateway.errors import GatewayError, RecordingFailed, SecretUnavailable, SessionEnded, StoreFailed
 from gateway.identity import Identity, PasswordThreads
+from gateway.masking import Keyring
 from gateway.model import Address
 from gateway.net import (
     POSTGRESQL_ALPN,
@@ -45,7 +47,9 @@ from gateway.policy import load_snapshot
 from gateway.protocols.postgres import CancelKeys, Catalogues, Dialler, PostgresFactory, Readings, Service
 from gateway.recording import Recordings
 from gateway.recording.keys import load_or_create, parse_private
+from gateway.secrets import kept_secret
 from gateway.session import Gate, Rules
+from gateway.store import TokenVault, make_key
 
 log = structlog.get_logger()
 
@@ -60,6 +64,10 @@ RETRY_EVERY: Final = 2.0
 
 SWEEP_EVERY: Final = 1.0
 """Seconds between two looks for sessions whose right or idle time is over: within a second they end."""
+
+CHECKPOINT_EVERY: Final = 1.0
+"""Seconds until the token vault's newest tokens are on the disk: what a power cut could take. A token whose value is
+seen again is kept again."""
 
 STOP_TIMEOUT: Final = 10.0
 """Seconds for sessions to say goodbye and recordings to reach the disk, below systemd's 90."""
@@ -134,6 +142,8 @@ class Gateway:
         self.dialler = Dialler(reactor, self.clock)
         self.catalogues = Catalogues(self.dialler, self.audit, self.clock)
         self.readings = Readings(reactor, self.catalogues, statement=config.limits.statement)
+        self.vault: TokenVault | None = None
+        self._take(self._keyring(config, rules))
         self.service = Service(
             reactor=reactor,
             dialler=self.dialler,
@@ -161,12 +171,35 @@ class Gateway:
         self._retry.clock = reactor
         self._sweep = LoopingCall(self._sweep_sessions)
         self._sweep.clock = reactor
+        self._checkpoint = LoopingCall(self._checkpoint_vault)
+        self._checkpoint.clock = reactor
         self._alive = LoopingCall(self.manager.alive)
         self._alive.clock = reactor
         self.reloads = self.refused_reloads = 0
         self.stopping = False
         self.opened: tuple[str, ...] = ()
         """What listens, once all of it does."""
+
+    def _keyring(self, config: Config, rules: Rules) -> Keyring:
+        """The keys that ``config`` names, and the vault: opened when policy first uses it, or when there is one whose
+        tokens somebody may ask for. Raises ConfigError, StoreFailed or SecretUnavailable."""
+        keys = mask_keys(config.masking, str(self.path))
+        data = self.config.node.data  # where it lies, and its key, change with a restart only
+        path = data / "store" / "tokens.db"
+        used = any(method.name == "token" for method in rules.snapshot.methods)
+        if self.vault is None and (used or path.exists()):
+            own = data / "keys" / "vault.key"
+            try:
+                secret = vault_key(self.config.masking, str(self.path)) or kept_secret(own, make_key)
+            except SecretUnavailable as error:
+                raise SecretUnavailable(f"vault key {own}: {error.message}", hint=error.hint) from error
+            self.vault = TokenVault(path, secret, clock=self.clock, random=self.random)
+        return Keyring(keys, self.vault)
+
+    def _take(self, keyring: Keyring) -> None:
+        self.readings.keyring = keyring
+        if self.vault is not None:
+            self.readings.keep_tokens = self.vault.settle
 
     def _make_sinks(self, config: Config) -> list[SyslogTls]:
         return [syslog_sink(sink, self.audit, reactor=self.reactor, now=self.clock) for sink in config.audit.sinks]
@@ -200,6 +233,7 @@ class Gateway:
             sink.start()
         self._sync.start(SYNC_EVERY, now=False)
         self._sweep.start(SWEEP_EVERY, now=False)
+        self._checkpoint.start(CHECKPOINT_EVERY, now=False)
         self.audit.append(GatewayStarted(__version__, self.opened, tuple(self.warnings)))
         self._say_loaded("start")
         self.audit.flush()
@@ -224,6 +258,13 @@ class Gateway:
         done: Deferred[None] = deferToThreadPool(self.reactor, self._pool, self.audit.sync)
         done.addErrback(lambda failure: self._evidence_failed(failure.getErrorMessage()))
         return done
+
+    def _checkpoint_vault(self) -> Deferred[None] | None:
+        """A vault that can't reach the disk is told, not fatal: what it can't write at all ends sessions by itself."""
+        if self.vault is None:
+            return None
+        done: Deferred[None] = deferToThreadPool(self.reactor, self._pool, self.vault.checkpoint)
+        return done.addErrback(lambda failure: log.error("vault not synced", problem=failure.getErrorMessage()))
 
     def _evidence_failed(self, problem: str) -> None:
         """The audit log is gone, for now or until a restart: nothing may happen unseen, so every session ends."""
@@ -257,6 +298,7 @@ class Gateway:
             rules = load_rules(config, self.gate.rules.snapshot.number + 1)
             tls = _server_tls(config, self.clock())
             identity = self.service.identity.reloaded(config.identity)
+            keyring = self._keyring(config, rules)
         except GatewayError as error:
             self.refused_reloads += 1
             self.audit.append(ConfigurationRefused(by, error.message))
@@ -275,6 +317,7 @@ class Gateway:
             for sink in self.sinks:
                 sink.start()
         self.config = config
+        self._take(keyring)
         self.gate.rules = rules
         self.service.identity = identity
         self.service.tls = tls
@@ -323,7 +366,7 @@ class Gateway:
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         self.live.end_all(SessionEnded("the gateway is being stopped", hint="Connect again in a moment."))
-        for call in (self._sync, self._retry, self._sweep, self._alive):
+        for call in (self._sync, self._retry, self._sweep, self._checkpoint, self._alive):
             if call.running:
                 call.stop()
         if self._pool.started:
@@ -341,6 +384,11 @@ class Gateway:
         self._passwords.stop()
         if self._pool.started:
             self._pool.stop()
+        try:
+            if self.vault is not None:
+                self.vault.close()
+        except StoreFailed as error:
+            log.error("vault failed", problem=error.message)
         try:
             self.audit.close()
         except RecordingFailed as error:

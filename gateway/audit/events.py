@@ -201,6 +201,31 @@ class SessionKilled(Event, frozen=True):
         return {"principal": bounded(access.principal.name), "target": bounded(access.target.name)}
 
 
+class TokensResolved(Event, frozen=True):
+    """Somebody was shown values behind tokens of the vault.
+
+    by      the auditor
+    tokens  the tokens that were asked for
+    found   how many of them the vault knew
+    reason  the auditor's words
+    """
+
+    class_uid = Class.API_ACTIVITY
+    activity_id = 2
+    severity = Severity.MEDIUM
+
+    by: str
+    tokens: tuple[str, ...]
+    found: int
+    reason: str = ""
+
+    def attributes(self) -> dict[str, object]:
+        return {**_administration(self.by, "tokens.resolve"), "status_detail": bounded(self.reason, MAX_TEXT)}
+
+    def details(self) -> dict[str, object]:
+        return {"tokens": bounded_names(self.tokens, 100), "found": self.found}
+
+
 # --- login and admission ---
 
 
@@ -660,6 +685,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     ConfigurationRefused,
     AdministrativeAct,
     SessionKilled,
+    TokensResolved,
     AuthenticationSucceeded,
     AuthenticationFailed,
     LoginLocked,

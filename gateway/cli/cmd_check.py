@@ -85,6 +85,7 @@ class _Findings:
         self._passwords(path, config)
         self._directories(path, config)
         self._signing_key(path, config)
+        self._mask_keys(path, config)
 
     def _gather(self, file: Path, where: tuple[str | int, ...], look: Callable[[], object]) -> None:
         """Run ``look``; what it raises is a problem, at ``where`` in ``file`` unless it knows better."""
@@ -175,6 +176,17 @@ class _Findings:
         elif own.exists():
             # Only read: it is there.
             self._gather(path, ("recording", "signing_key"), lambda: load_or_create(own))
+
+    def _mask_keys(self, path: Path, config: Config) -> None:
+        from gateway.config.keys import mask_keys, vault_key
+        from gateway.secrets import kept_secret
+
+        self._gather(path, ("masking", "keys"), lambda: mask_keys(config.masking, str(path)))
+        self._gather(path, ("masking", "vault_key"), lambda: vault_key(config.masking, str(path)))
+        own = config.node.data / "keys" / "vault.key"
+        if config.masking.vault_key is None and own.exists():
+            # Only read: it is there.
+            self._gather(path, ("masking", "vault_key"), lambda: kept_secret(own, bytes))
 
 
 def _unusable(path: Path, where: tuple[str, ...], directory: Path) -> Iterator[Problem]:

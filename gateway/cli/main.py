@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "status": "how the running gateway is",
     "sessions": "list, show and kill live sessions",
     "reload": "take up configuration and policy",
+    "tokens": "show the values behind tokens",
     "recordings": "list, show, export and verify recordings",
     "audit": "verify the audit log",
     "version": "what is installed",

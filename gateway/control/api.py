@@ -5,6 +5,7 @@ GET  /v1/sessions             operator, auditor
 GET  /v1/sessions/ID          operator, auditor
 POST /v1/sessions/ID/kill     operator
 POST /v1/reload               operator
+POST /v1/tokens/resolve       auditor
 
 Fail closed: a caller whose uid the kernel doesn't tell is refused, and an act that can't be written to the audit log
 does not happen. File permissions decide who reaches the socket at all; they grant nothing.
@@ -21,19 +22,32 @@ from klein import Klein
 
 from gateway.audit import SessionContext
 from gateway.audit.event import Event
-from gateway.audit.events import AdministrativeAct, SessionKilled
+from gateway.audit.events import AdministrativeAct, SessionKilled, TokensResolved
 from gateway.control.callers import Caller, Right, caller
-from gateway.control.messages import Killed, KillRequest, Refusal, Reloaded, SessionAnswer
+from gateway.control.messages import (
+    Killed,
+    KillRequest,
+    Refusal,
+    Reloaded,
+    Resolved,
+    ResolveRequest,
+    SessionAnswer,
+    Token,
+)
 from gateway.control.running import Running
 from gateway.control.sites import QuietSite, answer
 from gateway.control.status import session_of, sessions_of, status_of
-from gateway.errors import GatewayError, RecordingFailed, SessionEnded
+from gateway.errors import GatewayError, RecordingFailed, SessionEnded, StoreFailed
 from gateway.session import LiveSession
+from gateway.store import parse_token
 
 log = structlog.get_logger()
 
 MAX_REASON = 500
-"""Characters of a reason for a kill: a sentence for the caller's terminal and the audit log."""
+"""Characters of a reason: a sentence for the caller's terminal (of a kill) and the audit log."""
+
+MAX_TOKENS = 100
+"""Tokens that are resolved at once: so many fit the one event that names them all."""
 
 
 class _Refused(Exception):
@@ -62,6 +76,7 @@ def control_site(gateway: Running, reactor: Any) -> QuietSite:
     route("/v1/sessions/<session>", "GET", "look", "sessions.show", api.show)
     route("/v1/sessions/<session>/kill", "POST", "act", "sessions.kill", api.kill)
     route("/v1/reload", "POST", "act", "configuration.reload", api.reload)
+    route("/v1/tokens/resolve", "POST", "reveal", "tokens.resolve", api.resolve)
     return QuietSite(app, reactor)
 
 
@@ -79,7 +94,7 @@ class _Api:
             return answer(request, 200, serve(who, request, **named))
         except _Refused as refused:
             return answer(request, refused.code, refused.refusal)
-        except RecordingFailed as error:
+        except (RecordingFailed, StoreFailed) as error:
             return answer(request, 503, Refusal(f"nothing was done: {error.message}", error.hint))
         except Exception as error:  # whatever it was, it is told and logged, not guessed at
             log.error("control request failed", act=act, exc_info=error)
@@ -112,10 +127,7 @@ class _Api:
             reason = msgspec.json.decode(request.content.read() or b"{}", type=KillRequest).reason
         except msgspec.DecodeError as error:
             raise _Refused(400, f"the body is wrong: {error}", 'send {"reason": "..."}') from None
-        if len(reason) > MAX_REASON:
-            raise _Refused(400, f"the reason is longer than {MAX_REASON} characters", "say it in a sentence")
-        if not reason.isprintable():
-            raise _Refused(400, "the reason has control characters", "write one line of text")
+        _check_reason(reason)
         live = self._find(session)
         self._say(SessionKilled(SessionContext(live.id, live.access), who.name, reason))
         log.warning("session killed", session=live.id, by=who.name, reason=reason)
@@ -135,6 +147,25 @@ class _Api:
         rules = gateway.gate.rules
         return Reloaded(rules.snapshot.number, len(rules.targets), restart, tuple(gateway.warnings))
 
+    def resolve(self, who: Caller, request: Any) -> object:
+        try:
+            asked = msgspec.json.decode(request.content.read(), type=ResolveRequest)
+        except msgspec.DecodeError as error:
+            raise _Refused(400, f"the body is wrong: {error}", 'send {"tokens": ["tok_..."]}') from None
+        _check_reason(asked.reason)
+        if not 0 < len(asked.tokens) <= MAX_TOKENS:
+            raise _Refused(400, f"{len(asked.tokens)} tokens are asked for", f"send 1 to {MAX_TOKENS}")
+        for position, token in enumerate(asked.tokens, 1):
+            if parse_token(token) is None:
+                raise _Refused(400, f"number {position} is no token", "a token is tok_ and 32 hex digits, and whole")
+        vault = self._gateway.vault
+        if vault is None:
+            raise _Refused(404, "this gateway has no token vault", "ask the gateway that made the tokens")
+        values = vault.resolve(asked.tokens)
+        self._say(TokensResolved(who.name, asked.tokens, len(values), asked.reason))
+        log.warning("tokens resolved", tokens=len(asked.tokens), found=len(values), by=who.name, reason=asked.reason)
+        return Resolved(tuple(Token(token, values.get(token)) for token in asked.tokens))
+
     def _find(self, session: str) -> LiveSession:
         live = self._gateway.live.get(session)
         if live is None:
@@ -145,3 +176,10 @@ class _Api:
         """In the kernel before anything is done. Raises RecordingFailed."""
         self._gateway.audit.append(event)
         self._gateway.audit.flush()
+
+
+def _check_reason(reason: str) -> None:
+    if len(reason) > MAX_REASON:
+        raise _Refused(400, f"the reason is longer than {MAX_REASON} characters", "say it in a sentence")
+    if not reason.isprintable():
+        raise _Refused(400, "the reason has control characters", "write one line of text")

@@ -12,10 +12,16 @@ from typing import Literal
 
 from gateway.config import Config
 
-Right = Literal["look", "act"]
+Right = Literal["look", "act", "reveal"]
 
-GRANTED: dict[Right, tuple[str, ...]] = {"look": ("operator", "auditor"), "act": ("operator",)}
-"""Which roles may see the gateway's state, and which may change it."""
+GRANTED: dict[Right, tuple[str, ...]] = {
+    "look": ("operator", "auditor"),
+    "act": ("operator",),
+    "reveal": ("auditor",),
+}
+"""Which roles may see the gateway's state, change it, and see what masks hide. Revealing is the auditor's, who reads
+the recordings, too; break_glass gets people in when disks are full and is no reason to see more, and an operator who
+runs the gateway needs no values."""
 
 
 @dataclass(frozen=True, slots=True)

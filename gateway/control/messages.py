@@ -121,6 +121,26 @@ class Killed(msgspec.Struct, frozen=True):
     killed: str
 
 
+class ResolveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /v1/tokens/resolve`. ``reason`` goes to the audit log."""
+
+    tokens: tuple[str, ...]
+    reason: str = ""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """``value`` (base64 in JSON) is as the target sent it, UTF-8 as a rule; None: the vault doesn't know the token."""
+
+    token: str
+    value: bytes | None
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """`POST /v1/tokens/resolve`, in the order that was asked."""
+
+    tokens: tuple[Token, ...]
+
+
 class Reloaded(msgspec.Struct, frozen=True):
     """`POST /v1/reload`: what is in force now. ``restart``: keys that changed and wait for a restart."""
 

@@ -11,6 +11,7 @@ from gateway.config import Config
 from gateway.control.counted import CountedSessions
 from gateway.recording import Recordings
 from gateway.session import Gate
+from gateway.store import TokenVault
 
 
 class Sink(Protocol):
@@ -49,6 +50,7 @@ class Running(Protocol):
     certificate_ends  when the certificate shown to clients (or one of its chain) expires, unix seconds
     warnings          unsafe switches that are on
     reloads, refused_reloads   since the start
+    vault             None when no policy needed one so far
     """
 
     @property
@@ -65,6 +67,8 @@ class Running(Protocol):
     def reloads(self) -> int: ...
     @property
     def refused_reloads(self) -> int: ...
+    @property
+    def vault(self) -> TokenVault | None: ...
     @property
     def config(self) -> Config: ...
     @property

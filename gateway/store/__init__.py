@@ -4,6 +4,6 @@ database  one SQLite file: rights, durability, schema version
 tokens    the token vault: values behind the tokens that masks show instead of them
 """
 
-from gateway.store.tokens import TokenVault, make_key
+from gateway.store.tokens import TokenVault, make_key, parse_token
 
-__all__ = ["TokenVault", "make_key"]
+__all__ = ["TokenVault", "make_key", "parse_token"]

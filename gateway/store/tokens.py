@@ -48,7 +48,8 @@ MAX_KNOWN = 131_072
 a value, not 20."""
 
 MAX_WAITING = 1000
-"""Values that are gathered for one transaction, however long a chunk is: 16 MB at most. Measured: 20 us a new value, all told."""
+"""Values that are gathered for one transaction, however long a chunk is: 16 MB at most. Measured: 20 us a new value,
+all told."""
 
 _VERSION = 1
 _NONCE_BYTES = 12

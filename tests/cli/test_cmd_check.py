@@ -204,3 +204,38 @@ def test_an_unreadable_configuration(site: Site, tmp_path: Path) -> None:
     result = site.run("check", "--config", str(fifo))
     assert result.exit_code == 1
     assert "is not a regular file" in result.output
+
+
+HMAC = {
+    "labels": {"pii.ssn": {"columns": {"orders": ["public.customers.ssn"]}}},
+    "allow": [{"name": "read", "groups": ["analysts"], "targets": ["orders"]}],
+    "masks": [{"labels": ["pii.ssn"], "method": {"hmac": {"key": "mask-key-1"}}}],
+}
+
+
+def test_a_key_that_is_not_there(site: Site) -> None:
+    site.policy = HMAC
+    wrong(site, str(site.policy_file), "masks", "method", "`mask-key-1` is no key", "masking.keys")
+
+
+def test_a_key_that_is_too_short(site: Site) -> None:
+    site.policy = HMAC
+    site.settings["masking"] = {"keys": {"mask-key-1": f"file:{site.secret}"}}
+    assert "hunter2" not in wrong(site, str(site.config), "mask-key-1", "less than 32 bytes", "openssl rand")
+
+
+def test_a_key_that_is_well(site: Site) -> None:
+    site.policy = HMAC
+    site.secret.write_text("x" * 32)
+    site.settings["masking"] = {"keys": {"mask-key-1": f"file:{site.secret}"}, "vault_key": f"file:{site.secret}"}
+    site.write()
+    result = site.run("check")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_vault_key_that_others_can_read(site: Site) -> None:
+    own = site.data / "keys" / "vault.key"
+    own.parent.mkdir(parents=True)
+    own.write_text("x" * 44)
+    own.chmod(0o644)
+    wrong(site, "vault_key", "others than its owner can use it", "chmod 0600")

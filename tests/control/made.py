@@ -23,6 +23,7 @@ from gateway.policy import compile_snapshot
 from gateway.recording import Recordings
 from gateway.secrets import SecretReference
 from gateway.session import Gate, LiveSession, Rules
+from gateway.store import TokenVault
 
 NOON = 1_795_003_200.0
 """2026-11-18 12:00 UTC."""
@@ -88,6 +89,7 @@ class FakeGateway:
     started_at: float = NOON
     free: int = 2**40
     broken: GatewayError | None = None
+    vault: TokenVault | None = None
 
     def __post_init__(self) -> None:
         self.reactor.rightNow = NOON
@@ -141,6 +143,8 @@ class FakeGateway:
         ]
 
     def close(self) -> None:
+        if self.vault is not None:
+            self.vault.close()
         self.audit.close()
 
 

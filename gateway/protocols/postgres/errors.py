@@ -17,6 +17,7 @@ from gateway.errors import (
     PeerError,
     RecordingFailed,
     SessionEnded,
+    StoreFailed,
     TargetUnavailable,
     TooManySessions,
 )
@@ -29,6 +30,7 @@ SQLSTATES: Final[tuple[tuple[type[Exception], bytes], ...]] = (
     (LimitReached, b"54000"),
     (TooManySessions, b"53300"),
     (RecordingFailed, b"58030"),  # io_error: ends the session, and says why
+    (StoreFailed, b"58030"),
     (TargetUnavailable, b"08001"),
     (SessionEnded, b"57P01"),  # admin_shutdown: what pg_terminate_backend says, drivers reconnect
     (PeerError, b"08P01"),

@@ -8,14 +8,14 @@ known is opaque, and policy says what that means.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
 from gateway.errors import LimitReached
-from gateway.masking import field_labels, is_known, plan_row
+from gateway.masking import NO_KEYS, Keyring, field_labels, is_known, plan_row
 from gateway.model import CatalogueStale, Operation, ResultField, RowRewriter, Verdict
 from gateway.policy import AccessPolicy
 from gateway.protocols.postgres.catalogue import Catalogues
@@ -48,9 +48,10 @@ _CHANGES_CATALOGUE: Final = SETS["ddl"] | {"do", "call", "unknown"}
 class Planner:
     """Plans results of one session as long as neither rules nor catalogue change (`gateway.model.RowPlanner`)."""
 
-    def __init__(self, labelled: LabelledCatalogue, policy: AccessPolicy) -> None:
+    def __init__(self, labelled: LabelledCatalogue, policy: AccessPolicy, keyring: Keyring) -> None:
         self.labelled = labelled
         self._policy = policy
+        self._keyring = keyring
         self._plans: dict[tuple[Sequence[ResultField], frozenset[str]], RowRewriter | None] = {}
 
     def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
@@ -65,7 +66,7 @@ class Planner:
                 self._plans.clear()
             policy = self._policy
             methods = [policy.method_for(field_labels(field, labelled, labels)) for field in fields]
-            self._plans[key] = plan_row(fields, methods)
+            self._plans[key] = plan_row(fields, methods, self._keyring)
         return self._plans[key]
 
     def renew(self, labelled: LabelledCatalogue) -> None:
@@ -75,12 +76,19 @@ class Planner:
 
 
 class Readings:
-    """Shared by all sessions."""
+    """Shared by all sessions.
+
+    keyring      what masks need; whoever changes it changes the rules, too, so that every session plans anew
+    keep_tokens  called before masked rows leave for a client: the tokens in them can be resolved from then on, or it
+                 raises, to keep them back
+    """
 
     def __init__(self, reactor: Any, catalogues: Catalogues, *, statement: int) -> None:
         self.catalogues = catalogues
         self.long = LongStatements(reactor)
         self.statement = statement
+        self.keyring = NO_KEYS
+        self.keep_tokens: Callable[[], None] = _no_tokens
         self._analyses: OrderedDict[str, Analysis] = OrderedDict()
 
     async def open(self, corridor: Corridor) -> Reading:
@@ -103,6 +111,10 @@ class Readings:
             if len(self._analyses) > MAX_ANALYSES:
                 self._analyses.popitem(last=False)
         return analysis
+
+
+def _no_tokens() -> None:
+    """There is no vault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +171,7 @@ class Reading:
         hidden = frozenset(label for label in labelled.labels if policy.method_for((label,)).name != "clear")
         conditions = any(entry.operation for entry in (*policy.allows, *policy.denies))
         self.unrestricted = not hidden and not conditions
-        self._planner = Planner(labelled, policy) if hidden else None
+        self._planner = Planner(labelled, policy, self._readings.keyring) if hidden else None
         self._corridor.see(hidden, self._planner)
 
     def _current(self) -> bool:
@@ -182,6 +194,10 @@ class Reading:
         self._bind()
         if planner is not None and self._labelled is not None:
             planner.renew(self._labelled)
+
+    def keep_tokens(self) -> None:
+        """See `Readings`. Raises StoreFailed."""
+        self._readings.keep_tokens()
 
     # --- statements -------------------------------------------------------------------------------------------
 

@@ -179,6 +179,7 @@ class Traffic:
                 self._from_client.open("holding")
 
     def _to_client(self) -> None:
+        self._reading.keep_tokens()
         out = self._relay.to_client
         self._relay.to_client = []
         self._client.write(out[0] if len(out) == 1 else b"".join(out))

@@ -131,6 +131,8 @@ class FakeReading:
 
     def asked(self, ask: object, verdict: object) -> None: ...
 
+    def keep_tokens(self) -> None: ...
+
 
 class FakeReadings:
     async def open(self, corridor: object) -> FakeReading:

@@ -32,7 +32,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-from gateway.errors import LimitReached, RecordingFailed, SessionEnded, TargetUnavailable
+from gateway.errors import LimitReached, RecordingFailed, SessionEnded, StoreFailed, TargetUnavailable
 from gateway.model import Operation, Verdict
 from gateway.protocols.postgres.state import Ask
 from gateway.protocols.postgres.traffic import Traffic, Valve
@@ -167,6 +167,7 @@ class FakeReading:
         self.reloads: Deferred[None] = succeed(None)
         self.settlings = 0
         self.broken: Exception | None = None
+        self.tokens_lost = False
 
     def read(self, ask: Ask, encoding: bytes) -> Operation | None:
         if self.broken is not None:
@@ -182,6 +183,10 @@ class FakeReading:
 
     def asked(self, ask: Ask, verdict: Verdict) -> None:
         self.changes_catalogue = self.changes_catalogue or b"create" in ask.text
+
+    def keep_tokens(self) -> None:
+        if self.tokens_lost:
+            raise StoreFailed("tokens.db: disk is full")
 
     def settled(self) -> None:
         self.changes_catalogue = False
@@ -306,6 +311,16 @@ def test_what_is_decided_while_the_disk_is_awaited_needs_a_commit_of_its_own() -
     session.dialler.turn()
     assert session.corridor.committed == [1, 2]
     assert session.target.take() == query(b"insert")
+
+
+def test_rows_whose_tokens_are_not_kept_do_not_leave() -> None:
+    session = Session()
+    session.says(query(b"select 1"))
+    session.reading.tokens_lost = True
+    answer = session.answers(described(b"a"), row(b"tok_1"), done(), ready())
+    assert b"tok_1" not in answer
+    assert (fields(answer)["S"], fields(answer)["C"]) == (b"FATAL", b"58030")
+    assert (session.client.gone, session.target.gone) == ("lost", "aborted")
 
 
 def test_a_statement_that_takes_time_to_read_holds_the_client() -> None:
