@@ -1,0 +1,128 @@
+"""Email addresses and phone numbers."""
+
+from __future__ import annotations
+
+import functools
+
+import phonenumbers
+import re2
+from phonenumbers import PhoneMetadata
+
+from gateway.masking.detectors.shape import ALPHANUMERIC, DIGITS, DetectorInfo, Shape, Span, alone, compiled, ends
+
+_LOCAL = rb"[0-9A-Za-z._+%\x80-\xff-]"
+_MAX_LOCAL = 64
+"""RFC 5321, section 4.5.3.1.1."""
+
+_NO_ADDRESS: re2._Regexp = compiled(rb"(?i)(?:v?\d+\.\d+\.[0-9a-z.-]*|[1-9](?:\.\d)?x\.[a-z]{3,4})")
+"""Domains of what only looks like an address: package@18.2.0.rc, logo@2x.png."""
+
+
+_NUMERIC = DIGITS | frozenset(b"vV")
+
+
+def _email(data: bytes, start: int, end: int) -> Span | None:
+    at = data.find(b"@", start, end)
+    domain = at + 1 if at >= 0 else data.find(b"%40", start, end) + 3
+    if data[domain] in _NUMERIC and _NO_ADDRESS.fullmatch(data, domain, end):
+        return None
+    if data[start:domain] == b"git@" and data[end : end + 1] == b":":
+        return None
+    return start, end
+
+
+EMAIL = DetectorInfo(
+    "email",
+    (
+        Shape(
+            # An apostrophe only between letters (o'brien), = only behind a + (bounce+alice=example.org@lists.example)
+            rb"[0-9A-Za-z_\x80-\xff](?:%(local)s|'[A-Za-z]|\+[0-9A-Za-z._-]+=){0,63}(?:@|%%40)"
+            rb"(?:[0-9A-Za-z\x80-\xff](?:[0-9A-Za-z\x80-\xff-]{0,62})\.){1,8}"
+            rb"(?:[A-Za-z]{2,24}|xn--[0-9A-Za-z-]{2,59}|[\xc2-\xf4][\x80-\xff]{2,62})\b" % {b"local": _LOCAL},
+            2 * _MAX_LOCAL + 3 + 255,
+            _email,
+            anchor=rb"[0-9A-Za-z._+%\x80-\xff-](?:@|%40)[0-9A-Za-z\x80-\xff]",
+        ),
+    ),
+)
+
+_METADATA_KINDS = (
+    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number", "pager", "uan",
+    "voicemail",
+)  # fmt: skip
+
+
+@functools.cache
+def _numbering() -> re2._Regexp:
+    """Every number that `phonenumbers.is_valid_number` accepts: country code and national number, digits only.
+
+    One RE2 of all countries' patterns, because the library takes 70 us for a candidate, this takes 5. Made when the
+    detector is first used: 0.2 s, 20 MB.
+    """
+    codes = []
+    for code, regions in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()):
+        patterns = set()
+        for region in regions:
+            if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
+                metadata = PhoneMetadata.metadata_for_nongeo_region(code)
+            else:
+                metadata = PhoneMetadata.metadata_for_region(region)
+            for kind in _METADATA_KINDS:
+                described = getattr(metadata, kind)
+                if described is not None and described.national_number_pattern:
+                    patterns.add(described.national_number_pattern)
+        codes.append(f"{code}(?:{'|'.join(sorted(patterns))})")
+    return compiled("|".join(codes).encode("ascii"))
+
+
+_NOT_DIGITS = bytes(code for code in range(256) if code not in DIGITS)
+
+
+def _international(data: bytes, start: int, end: int) -> Span | None:
+    """The longest beginning of the candidate, whole groups only, that is a number of some country."""
+    if start and (data[start - 1] in ALPHANUMERIC or data[start - 1] in b"+/=_"):
+        return None
+    numbering = _numbering()
+    while end > start:
+        digits = data[start:end].translate(None, _NOT_DIGITS)
+        if data[start] == 0x30:
+            digits = digits[2:]
+        if len(digits) < 7:
+            return None
+        if ends(data, end) and (numbering.fullmatch(digits) or _dialled(data[start:end])):
+            return start, end
+        end = start + len(data[start:end].rstrip(b"0123456789").rstrip(b" ()./-"))
+    return None
+
+
+def _dialled(text: bytes) -> bool:
+    """Whether it is a number once the trunk prefix is left out that is written, but not dialled: +44 (0)20 ..."""
+    digits = text.replace(b"(0)", b"", 1).translate(None, _NOT_DIGITS)
+    return b"(0)" in text and _numbering().fullmatch(digits) is not None
+
+
+def _north_american(data: bytes, start: int, end: int) -> Span | None:
+    """Ten digits in groups of 3, 3, 4 that are a number of country code 1."""
+    if not alone(data, start, end):
+        return None
+    digits = data[start:end].translate(None, _NOT_DIGITS)
+    return (start, end) if _numbering().fullmatch(b"1" + digits[-10:]) else None
+
+
+def _national(data: bytes, start: int, end: int) -> Span | None:
+    """A trunk prefix and eight to eleven more digits: without the country nobody can say more."""
+    return (start, end) if alone(data, start, end) else None
+
+
+PHONE = DetectorInfo(
+    "phone",
+    (
+        Shape(rb"\+[1-9](?:[ ()./-]{0,3}\d){6,14}", 64, _international),
+        Shape(rb"\b00[1-9](?:[ ()./-]{0,3}\d){6,14}", 66, _international, weak=True),
+        Shape(rb"(?:\b1[ .-])?(?:\([2-9]\d\d\) ?|\b[2-9]\d\d[-./])[2-9]\d\d[-.]\d{4}", 18, _north_american),
+        Shape(rb"(?:\b1[ .-]?)?\b[2-9]\d\d ?[2-9]\d\d ?\d{4}", 18, _north_american, weak=True),
+        Shape(rb"(?:\b|\()0[1-9](?:[ ()./-]{0,3}\d){7,10}", 48, _national, weak=True),
+    ),
+    context="phones?|tel|telephone|mobile|cell|cellphone|fax|whatsapp|sms|call|callback|dial|telefon|telefono"
+    "|téléphone|telefone|handy|natel|mobil|móvil|portable|rufnummer|msisdn|hotline".encode(),
+)

@@ -1,0 +1,145 @@
+"""Finds the values of a set of detectors in bytes, in linear time.
+
+RE2 walks through text at 0.7 GB/s whatever the pattern, but each call of it costs a microsecond, and one walk for each
+of thirty shapes would be thirty times as slow. So: one pattern, the *gate*, leaps from one place to the next where
+anything could be. Around such a place a block of text is taken, one `re2.Set` says which shapes can be in it, and only
+those are searched for there. Text without values costs the gate's walk alone, and a text full of candidates a walk for
+each shape that is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import re2
+
+from gateway.masking.detectors.shape import CONTEXT, SEPARATOR, DetectorInfo, Match, Shape, compiled, options
+
+BLOCK = 1024
+"""Bytes that are looked through around a place that the gate found. Measured: with 256 the calls dominate where text is
+full of values, with 4096 the walks do where it isn't."""
+
+BEHIND = 64
+"""Bytes before an anchor at which its value may begin: the local part of an email address is the only one."""
+
+
+ANCHORED = 128
+"""Bytes from a value's beginning in which all of its anchor stands."""
+
+
+class Search:
+    """Some detectors, compiled. Immutable, so that threads can share it (RE2's caches have locks of their own).
+
+    utf8  the patterns are UTF-8 (own detectors), else bytes
+    """
+
+    def __init__(self, detectors: Collection[DetectorInfo], *, utf8: bool = False) -> None:
+        self._shapes = tuple(_Searched(info, shape, utf8=utf8) for info in detectors for shape in info.shapes)
+        self._reach = max((searched.reach for searched in self._shapes), default=0)
+        self.longest = max((searched.held for searched in self._shapes), default=0)
+        self._gate = compiled(b"|".join(b"(?:%s)" % searched.anchor for searched in self._shapes), utf8=utf8)
+        self._present = re2.Set.SearchSet(options(utf8=utf8))
+        for searched in self._shapes:
+            self._present.Add(searched.anchor)
+        self._contexts: dict[int, str] = {}
+        for info in detectors:
+            if info.context:
+                self._contexts[self._present.Add(b"(?i:%s)" % info.context)] = info.name
+        self._present.Compile()
+
+    def may_match(self, data: bytes) -> bool:
+        """Whether the gate finds anything; False is certain."""
+        return self._gate.search(data) is not None
+
+    def find(self, data: bytes, hint: str) -> list[Match]:
+        """All matches, in no order."""
+        found: list[Match] = []
+        shapes = self._shapes
+        resume = [0] * len(shapes)
+        size = len(data)
+        reach = self._reach
+        position = 0
+        while position < size:
+            begin = position
+            if size - position > BLOCK:
+                hit = self._gate.search(data, position)
+                if hit is None:
+                    break
+                begin = max(position, hit.span()[0] - BEHIND)
+            end = min(begin + BLOCK, size)
+            window = data if size <= BLOCK else data[max(begin - CONTEXT, 0) : end + reach]
+            present = self._present.Match(window)
+            if present:
+                near = {self._contexts[index] for index in present if index >= len(shapes)}
+                for index in present:
+                    if index < len(shapes):
+                        searched = shapes[index]
+                        if searched.weak and searched.name not in near and not (hint and searched.named(hint)):
+                            continue
+                        resume[index] = searched.search(data, max(begin, resume[index]), end, hint, found)
+            position = end
+        return found
+
+
+class _Searched:
+    """One shape of one detector, compiled."""
+
+    __slots__ = ("_check", "_context", "_pattern", "_retry", "_room", "anchor", "held", "name", "reach", "weak")
+
+    def __init__(self, info: DetectorInfo, shape: Shape, *, utf8: bool) -> None:
+        self.name = info.name
+        self.weak = shape.weak
+        self.anchor = shape.anchor or shape.pattern
+        self.reach = CONTEXT + (ANCHORED if shape.anchor else shape.longest)
+        self._room = shape.longest + 1
+        self.held = shape.longest + (2 * CONTEXT if shape.weak else 1)
+        self._check = shape.check
+        self._retry = shape.retry
+        self._pattern = compiled(shape.pattern, utf8=utf8)
+        self._context = compiled(rb"(?i)(?:\b|_)(?:%s)(?:\b|_)" % info.context, utf8=utf8) if info.context else None
+
+    def named(self, hint: str) -> bool:
+        """Whether a column of this name holds values of the detector."""
+        return self._context is not None and self._context.search(_words(hint)) is not None
+
+    def search(self, data: bytes, begin: int, end: int, hint: str, found: list[Match]) -> int:
+        """Add the matches that begin in ``data[begin:end]``; returns where the search for more of them goes on."""
+        check, retry = self._check, self._retry
+        accepted = not self.weak or (hint != "" and self.named(hint))
+        while begin < end:
+            for match in self._pattern.finditer(data, begin, end + self._room):
+                start, stop = match.span()
+                if start >= end:
+                    return end
+                span = check(data, start, stop)
+                if span is None:
+                    begin = start + 1 if retry else stop
+                else:
+                    begin = span[1]
+                    if accepted or self._is_near(data, *span):
+                        found.append(Match(*span, self.name))
+                if begin != stop:
+                    break  # the iterator would go on from stop
+            else:
+                return max(begin, end)
+        return begin
+
+    def _is_near(self, data: bytes, start: int, end: int) -> bool:
+        """Whether a context word stands near, on this side of any `SEPARATOR`."""
+        assert self._context is not None
+        low = max(start - CONTEXT, 0)
+        low = data.rfind(SEPARATOR, low, start) + 1 or low
+        if self._context.search(data, low, start) is not None:
+            return True
+        high = min(end + CONTEXT // 2, len(data))
+        stop = data.find(SEPARATOR, end, high)
+        return self._context.search(data, end, high if stop < 0 else stop) is not None
+
+
+def _words(name: str) -> bytes:
+    """A column's name with its words apart: ``customerSSN``, ``customer_ssn`` -> ``customer SSN``, ``customer ssn``."""
+    apart = [
+        f" {letter}" if letter.isupper() and at and not name[at - 1].isupper() else letter
+        for at, letter in enumerate(name)
+    ]
+    return "".join(apart).replace("_", " ").encode("utf-8", "replace")

@@ -1,0 +1,174 @@
+"""Numbers with check digits or fixed groups: payment cards, IBANs, US social security numbers."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import string
+
+from stdnum import numdb
+
+from gateway.masking.detectors.checksums import luhn, mod97
+from gateway.masking.detectors.shape import ALPHANUMERIC, DetectorInfo, Shape, Span, alone
+
+_NOT_DIGITS = bytes(code for code in range(256) if chr(code) not in "0123456789")
+_NOT_ALPHANUMERIC = bytes(code for code in range(256) if code not in ALPHANUMERIC)
+
+_GAP = rb"[ \t._/-]{1,3}"
+"""Between groups of a number."""
+
+ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
+    (2200_0000, 2204_9999, frozenset({16, 17, 18, 19})),  # Mir
+    (2221_0000, 2720_9999, frozenset({16})),  # Mastercard
+    (3000_0000, 3059_9999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
+    (3095_0000, 3095_9999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
+    (3400_0000, 3499_9999, frozenset({15})),  # American Express
+    (3528_0000, 3589_9999, frozenset({16, 17, 18, 19})),  # JCB
+    (3600_0000, 3699_9999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
+    (3700_0000, 3799_9999, frozenset({15})),  # American Express
+    (3800_0000, 3999_9999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
+    (4000_0000, 4999_9999, frozenset({13, 16, 18, 19})),  # Visa
+    (5000_0000, 5099_9999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro, Elo, Troy abroad
+    (5100_0000, 5599_9999, frozenset({16})),  # Mastercard
+    (5600_0000, 5999_9999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro
+    (6011_0000, 6011_9999, frozenset({16, 17, 18, 19})),  # Discover
+    (6200_0000, 6299_9999, frozenset({16, 17, 18, 19})),  # UnionPay
+    (6300_0000, 6399_9999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro, Elo, Hipercard
+    (6440_0000, 6599_9999, frozenset({16, 17, 18, 19})),  # Discover, RuPay, Elo, Troy
+    (6000_0000, 6099_9999, frozenset({16})),  # RuPay, Hipercard
+    (6700_0000, 6799_9999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro
+    (8100_0000, 8199_9999, frozenset({16, 17, 18, 19})),  # UnionPay, RuPay
+    (9792_0000, 9792_9999, frozenset({16})),  # Troy
+)
+"""First and last issuer number (ISO/IEC 7812-1: eight digits), lengths. From the schemes' public rules; wide where
+sources differ, because a number that isn't a card's fails Luhn nine times out of ten."""
+
+_STARTS = rb"(?:2[2-7]|3[0-9]|4[0-9]|5[0-9]|6[0-9]|81|97)"
+"""The first two digits of every issuer."""
+
+_USUAL = frozenset({14, 15, 16, 19})
+"""Lengths that count without a context word. 13 digits are as often a bar code (EAN) or milliseconds, 12, 17 and 18
+are rare as cards and frequent as order numbers."""
+
+
+def _issued(digits: bytes) -> bool:
+    issuer = int(digits[:8])
+    return any(first <= issuer <= last and len(digits) in lengths for first, last, lengths in ISSUERS)
+
+
+def _card(data: bytes, start: int, end: int) -> Span | None:
+    """The longest beginning of the candidate, whole groups only, that is a card's number."""
+    if start and data[start - 1] in ALPHANUMERIC:
+        return None
+    while True:
+        digits = data[start:end].translate(None, _NOT_DIGITS)
+        if len(digits) < 12:
+            return None
+        if _issued(digits) and luhn(digits) and alone(data, start, end):
+            return start, end
+        end = _without_last_group(data, start, end)
+
+
+def _without_last_group(data: bytes, start: int, end: int) -> int:
+    """Where the groups before the last one end; ``start`` when there is only one."""
+    kept = data[start:end].rstrip(b"0123456789").rstrip(b" \t._/-")
+    return start + len(kept)
+
+
+def _bare_card(data: bytes, start: int, end: int) -> Span | None:
+    return _card(data, start, end) if end - start in _USUAL else None
+
+
+PAYMENT_CARD = DetectorInfo(
+    "payment_card",
+    (
+        Shape(
+            rb"(?:\b|_)%(starts)s\d\d%(gap)s(?:\d{4}%(gap)s\d{4}%(gap)s\d{2,4}(?:%(gap)s\d{1,4})?|\d{6}%(gap)s\d{4,5})"
+            % {b"starts": _STARTS, b"gap": _GAP},
+            34,
+            lambda data, start, end: _card(data, start + (data[start] == 0x5F), end),
+            retry=True,
+        ),
+        Shape(
+            rb"(?:\b|_)%s\d{12,17}" % _STARTS,
+            20,
+            lambda data, start, end: _bare_card(data, start + (data[start] == 0x5F), end),
+        ),
+        Shape(
+            rb"(?:\b|_)%s\d{10,17}" % _STARTS,
+            20,
+            lambda data, start, end: _card(data, start + (data[start] == 0x5F), end),
+            weak=True,
+        ),
+    ),
+    context=rb"cards?|credit|debit|visa|master ?card|amex|american express|maestro|diners|discover|jcb|union ?pay"
+    rb"|pan|cc|ccn|cvv|karte|kreditkarte|carte|tarjeta|carta",
+)
+
+
+def _ssn(data: bytes, start: int, end: int) -> Span | None:
+    """Area 001 to 665 and 667 to 899, or an ITIN (900 to 999); no group 00, no serial 0000 (SSA, "SSN randomization";
+    IRS publication 1915). The tables of group numbers no longer hold for numbers issued since 2011."""
+    start += data[start] == 0x5F
+    text = data[start:end]
+    digits = text.translate(None, _NOT_DIGITS)
+    if digits[:3] in (b"000", b"666") or digits[3:5] == b"00" or digits[5:] == b"0000":
+        return None
+    if len(text) == 11 and text[3] != text[6]:
+        return None
+    return (start, end) if alone(data, start, end) else None
+
+
+US_SSN = DetectorInfo(
+    "us_ssn",
+    (
+        Shape(rb"(?:\b|_)\d{3}(?:-\d\d-|\.\d\d\.)\d{4}", 12, _ssn),
+        Shape(rb"(?:\b|_)\d{3} \d\d \d{4}", 12, _ssn, weak=True),
+        Shape(rb"(?:\b|_)\d{9}", 10, _ssn, weak=True),
+    ),
+    context=rb"ssns?|social|soc sec|itin|tin|tax ?id|tax ?payer",
+)
+
+
+def _iban_lengths() -> dict[bytes, int]:
+    """Country -> length of its IBANs, from python-stdnum's copy of SWIFT's registry (`8!n10!n`: 8 and 10 digits)."""
+    registry = numdb.get("iban")
+    lengths = {}
+    for country in map("".join, itertools.product(string.ascii_uppercase, repeat=2)):
+        structure = registry.info(country)[0][1].get("bban")
+        if structure is not None:
+            lengths[country.encode()] = 4 + sum(map(int, re.findall(r"[0-9]+", structure)))
+    return lengths
+
+
+IBAN_LENGTHS = _iban_lengths()
+
+
+def _iban(data: bytes, start: int, end: int) -> Span | None:
+    """As many characters as the country's IBANs have, with or without gaps, and the check digits are right."""
+    start += data[start] == 0x5F
+    compact = data[start:end].translate(None, _NOT_ALPHANUMERIC).upper()
+    length = IBAN_LENGTHS[compact[:2]]
+    if len(compact) < length or not mod97(compact[:length]):
+        return None
+    seen = 0
+    for at in range(start, end):
+        seen += data[at] in ALPHANUMERIC
+        if seen == length:
+            end = at + 1
+            break
+    return (start, end) if end == len(data) or data[end] not in ALPHANUMERIC else None
+
+
+IBAN = DetectorInfo(
+    "iban",
+    (
+        Shape(
+            rb"(?:\b|_)(?i:%s)\d\d(?:[ ./-]?[0-9A-Za-z]){11,30}" % b"|".join(IBAN_LENGTHS),
+            65,
+            _iban,
+            anchor=rb"(?:\b|_)(?i:%s)\d\d(?:[ ./-]?[0-9A-Za-z]){11}" % b"|".join(IBAN_LENGTHS),
+            retry=True,
+        ),
+    ),
+)

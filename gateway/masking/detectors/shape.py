@@ -1,0 +1,113 @@
+"""What a detector is made of: shapes of text, each with a pattern and a check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import re2
+
+
+class Match(NamedTuple):
+    """``data[start:end]`` is a value of the kind that ``detector`` names. Offsets in bytes."""
+
+    start: int
+    end: int
+    detector: str
+
+
+Span: TypeAlias = tuple[int, int]
+
+Check: TypeAlias = Callable[[bytes, int, int], Span | None]
+"""``(data, start, end)`` of what the pattern matched -> the value's own span, or None when it isn't one. Looks at what
+stands around, which RE2's patterns can't. Never looks further than `CONTEXT` outside of the match."""
+
+CONTEXT = 64
+"""Bytes before a match in which a context word counts, half of it behind: a key, a column's name, the sentence's start.
+Presidio takes five words before, which is 30 to 40 bytes."""
+
+SEPARATOR = b"\0"
+"""No match and no context goes across it: no text of PostgreSQL holds it, so that cells can be joined with it."""
+
+MEMORY = 64 << 20
+"""Bytes that RE2 may use for the states of one pattern. It takes what it needs, some hundred KB; where the limit is
+reached it goes on slowly (with its default of 8 MB the gate of all detectors was emptied now and then)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One way to write values of a kind.
+
+    pattern  RE2, bytes (Latin-1), never matches `SEPARATOR`
+    longest  bytes of the longest match
+    check    see `Check`
+    anchor   a short pattern that is found in the first bytes of each match; empty: the pattern itself is short
+    weak     counts only beside a context word of its detector, or in a column with such a name
+    retry    where the check says no, another value may begin inside of what matched. Only for patterns that begin at a
+             boundary of words: else each byte could be read many times
+    """
+
+    pattern: bytes
+    longest: int
+    check: Check
+    anchor: bytes = b""
+    weak: bool = False
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """One detector. ``context`` are its context words as an alternation in RE2's syntax, empty: it needs none."""
+
+    name: str
+    shapes: tuple[Shape, ...]
+    context: bytes = b""
+
+
+def compiled(pattern: bytes, *, utf8: bool = False) -> re2._Regexp:
+    """Longest match, because an alternative that comes first must not leave the rest of a value standing."""
+    return re2.compile(pattern, options=options(utf8=utf8))
+
+
+def options(*, utf8: bool = False) -> re2.Options:
+    """The options of every pattern here."""
+    chosen = re2.Options()
+    chosen.encoding = re2.Options.Encoding.UTF8 if utf8 else re2.Options.Encoding.LATIN1
+    chosen.longest_match = True
+    chosen.never_capture = True
+    chosen.log_errors = False
+    chosen.max_mem = MEMORY
+    return chosen
+
+
+ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+DIGITS = frozenset(b"0123456789")
+
+
+def any_text(data: bytes, start: int, end: int) -> Span:
+    """The check of patterns that need none."""
+    return start, end
+
+
+def alone(data: bytes, start: int, end: int) -> bool:
+    """Whether a number stands for itself: no letter or digit beside it, and it is no part of a longer dotted or dashed
+    one (1.123-45-6789, 123-45-6789-1)."""
+    return begins(data, start) and ends(data, end)
+
+
+def begins(data: bytes, start: int) -> bool:
+    """Half of `alone`."""
+    return start == 0 or _is_beside(data, start - 1, start - 2)
+
+
+def ends(data: bytes, end: int) -> bool:
+    """The other half."""
+    return end >= len(data) or _is_beside(data, end, end + 1)
+
+
+def _is_beside(data: bytes, at: int, beyond: int) -> bool:
+    code = data[at]
+    if code in ALPHANUMERIC:
+        return False
+    return code not in b"-." or not 0 <= beyond < len(data) or data[beyond] not in DIGITS
