@@ -5,6 +5,9 @@ provenance  which labels a result column carries (postgres.md, Masking 1 and 2)
 methods     what a method makes of a value of each type, with which keys
 keyed       what hmac makes of it
 plan        `plan_row`: fields and methods -> `RowMask`
+detectors   values found in text: patterns, check digits, context words
+spans       what was found, without overlaps
+detection   what is searched for, for one principal on one target
 rows        the fast half: skip messages, rewrite cells; compiled with Cython where rows.pxd says so
 guard       operations that would carry values past the mask
 reports     errors and notices without values
@@ -13,6 +16,7 @@ The way of one operation: `guard` before it is forwarded; at RowDescription (or 
 the policy's strictest method for each column make the plan; `RowMask.apply` on its rows; `withhold` on its reports.
 """
 
+from gateway.masking.detection import Detection, detection
 from gateway.masking.fields import Field, parse_row_description
 from gateway.masking.guard import guard
 from gateway.masking.methods import NO_KEYS, Keyring, Maker, Vault, cell_for, text_maker
@@ -24,6 +28,7 @@ from gateway.masking.rows import COMPILED, next_message, skip_rows
 __all__ = [
     "COMPILED",
     "NO_KEYS",
+    "Detection",
     "Field",
     "Keyring",
     "LabelledColumns",
@@ -31,6 +36,7 @@ __all__ = [
     "RowMask",
     "Vault",
     "cell_for",
+    "detection",
     "field_labels",
     "guard",
     "is_known",

@@ -143,8 +143,3 @@ def test_an_own_detector_beyond_ascii() -> None:
     text = "die Größe Ü \N{EN DASH} Größe Z".encode()
     assert [text[match.start : match.end].decode() for match in finder([], [own]).find(text)] == ["Größe Ü", "Größe Z"]
     assert finder([], [own]).find(b"\xff" + text)
-
-
-def test_an_own_detector_takes_the_place_of_a_shipped_one() -> None:
-    own = OwnDetector("email", r"[a-z]+ at corp", 64)
-    assert finder(["email"], [own]).find(b"alice at corp bob@example.com") == [Match(0, 13, "email")]
