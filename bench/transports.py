@@ -163,9 +163,9 @@ def serve_twisted(port: int, upstream: int, tls: Issued) -> None:
     reactor.run()
 
 
-def relay(kind: str, postgres: Postgres, tls: Issued) -> Process:
+def relay(kind: str, upstream: int, tls: Issued) -> Process:
     port = free_port()
-    words = [sys.executable, "-m", "bench.transports", "--serve", kind, str(port), str(postgres.port)]
+    words = [sys.executable, "-m", "bench.transports", "--serve", kind, str(port), str(upstream)]
     process = Process(
         kind.replace(" ", "-"),
         [*words, str(tls.certificate), str(tls.key)],
@@ -183,7 +183,7 @@ def compare(rounds: int, seconds: float) -> None:
     settings = {"max_connections": "300", "shared_buffers": "512MB", "log_statement": "none", "autovacuum": "off"}
     with Postgres(tls=pki.server(file="target"), hba=HBA, settings=settings) as postgres:
         fill(postgres, 1)
-        relays = [relay(kind, postgres, tls) for kind in KINDS]
+        relays = [relay(kind, postgres.port, tls) for kind in KINDS]
         bouncer = Pgbouncer(postgres, tls, passwords={OWNER: PASSWORD}, settings={"server_tls_sslmode": "disable"})
         try:
             compared = [System("direct", postgres, postgres.port, pki.ca)]
