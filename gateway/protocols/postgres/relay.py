@@ -20,23 +20,21 @@ from typing import Final
 from gateway.errors import LimitReached, PeerError
 from gateway.masking import Field, parse_row_description, skip_rows, withhold
 from gateway.model import CatalogueStale, Operation, RowPlanner, RowRewriter, Verdict
-from gateway.protocols.postgres import errors
+from gateway.protocols.postgres import errors, wire
 from gateway.protocols.postgres.state import UNSURE, Ask, Portal, Prepared, Result, Sent, drop
 from gateway.protocols.postgres.wire import (
-    CLIENT_LIMITS,
+    MAX_LARGE,
     MAX_SERVER,
+    MAX_SMALL,
     Fields,
     Parse,
     cstring,
     fields_message,
     message,
-    parse_bind,
-    parse_execute,
     parse_fields,
     parse_parameter_status,
     parse_parse,
     parse_query,
-    parse_target_of,
     read_cstring,
 )
 
@@ -119,17 +117,21 @@ class Relay:
     @property
     def holding(self) -> bool:
         """Client messages wait here; don't read more of them."""
+        return self.holds()
+
+    def holds(self) -> bool:
+        """As `holding`: a property costs ten times as much, also where all is compiled."""
         return self.ask is not None or self._stalled is not None or len(self._sent) >= MAX_SENT
 
     @property
     def quiet(self) -> bool:
         """Nothing is under way; a transaction may be open."""
-        return not self._sent and not self.holding
+        return not self._sent and not self.holds()
 
     @property
     def idle(self) -> bool:
         """Nothing is under way: all is answered, and no transaction is open."""
-        return not self._sent and not self.holding and self.status == ord("I")
+        return not self._sent and not self.holds() and self.status == ord("I")
 
     def parameter(self, name: bytes, value: bytes) -> None:
         """A setting that the target reports (53.2.7)."""
@@ -152,7 +154,7 @@ class Relay:
             data = self._client[self._client_pos :] + data
         self._client = data
         self._client_pos = 0
-        if not self.holding:
+        if not self.holds():
             self._run_client()
 
     def decided(self, verdict: Verdict) -> None:
@@ -175,12 +177,13 @@ class Relay:
 
     def _run_client(self) -> None:
         buf, pos, end = self._client, self._client_pos, len(self._client)
+        view = buf
         out = self.to_server
         while pos < end:
             if self._client_through:
                 stop = min(end, pos + self._client_through)
                 self._client_through -= stop - pos
-                out.append(buf[pos:stop])
+                out.append(view[pos:stop])
                 pos = stop
                 continue
             if end - pos < 5:
@@ -188,17 +191,21 @@ class Relay:
             if len(self._sent) >= MAX_SENT:
                 self._client_pos = pos
                 return
-            kind = buf[pos]
-            length = _int32(buf, pos + 1)
-            limit = CLIENT_LIMITS.get(kind)
-            if limit is None:
+            kind = view[pos]
+            length = _int32(view, pos + 1)
+            # Literals here and below, where Cython makes a switch of them: a dictionary costs more than all the rest.
+            if kind in b"QPBFdf":
+                limit = MAX_LARGE
+            elif kind in b"CDEHScX":
+                limit = MAX_SMALL
+            else:
                 raise PeerError(f"invalid frontend message type {kind}")
             if not 4 <= length <= limit:
                 raise PeerError("invalid message length")
             stop = pos + 1 + length
             if kind == COPY_DATA and not self._skipping:
                 # Streams: no single CopyData is ever held whole. Outside of COPY the target ignores it.
-                out.append(buf[pos : min(stop, end)])
+                out.append(view[pos : min(stop, end)])
                 self._client_through = max(0, stop - end)
                 pos = min(stop, end)
                 continue
@@ -229,36 +236,37 @@ class Relay:
 
     def _client_message(self, kind: int, buf: bytes, pos: int, stop: int) -> bool:
         """One whole message; False when the loop has to stop (a question, or a name not known yet)."""
+        view = buf
+        whole = view[pos:stop]
+        body = view[pos + 5 : stop]
         if kind == E:
-            return self._on_execute(buf[pos:stop])
+            return self._on_execute(whole, body)
         if kind == B:
-            return self._on_bind(buf[pos:stop])
+            return self._on_bind(whole, body)
         if kind == S:
-            return self._on_sync(buf[pos:stop])
+            return self._on_sync(whole)
         if kind == D:
-            return self._on_describe(buf[pos:stop])
+            return self._on_describe(whole, body)
         if self._copy_in and kind in b"QPCF":
             raise PeerError("unexpected message type during COPY from stdin")
         if kind == Q:
-            whole = buf[pos:stop]
-            self._hold(Q, whole, None, Ask("query", parse_query(whole[5:]), portals=self._portals))
+            self._hold(Q, whole, None, Ask("query", parse_query(body), b"", b"", (), (), self._portals))
             return False
         if kind == P:
-            whole = buf[pos:stop]
-            parsed = parse_parse(whole[5:])
-            ask = Ask("parse", parsed.text, self._key(parsed.name), parsed.rest, portals=self._portals)
+            parsed = parse_parse(body)
+            ask = Ask("parse", parsed.text, self._key(parsed.name), parsed.rest, (), (), self._portals)
             self._hold(P, whole, parsed, ask)
             return False
         if kind == F:
-            self._hold(F, buf[pos:stop], None, Ask("function", b""))
+            self._hold(F, whole, None, Ask("function", b""))
             return False
         if kind == C:
-            target, name = parse_target_of(buf[pos + 5 : stop])
+            target, name = wire.parse_target_of(body)
             key = self._key(name)
             if target == DESCRIBED_STATEMENT:
-                self._sent.append(Sent(C, statement=self._statements.get(key)))
+                self._sent.append(Sent(C, None, self._statements.get(key)))
             else:
-                self._sent.append(Sent(C, portal=None if key == UNSURE else self._portals.get(key)))
+                self._sent.append(Sent(C, None, None, None if key == UNSURE else self._portals.get(key)))
         elif kind in (COPY_DONE, COPY_FAIL):
             if self._copy_in:
                 self._copy_in = False
@@ -266,7 +274,7 @@ class Relay:
                 self._sent[-1].copies_ended += 1
         elif kind == X:
             self.terminated = True
-        self.to_server.append(buf[pos:stop])
+        self.to_server.append(whole)
         return True
 
     def _hold(self, kind: int, whole: bytes, parsed: object, ask: Ask) -> None:
@@ -275,8 +283,10 @@ class Relay:
 
     def _key(self, name: bytes) -> bytes:
         """What the target knows a statement or portal by. It converts names to its own encoding and cuts them off."""
+        if not name:
+            return name
         if name.isascii():
-            return name[:MAX_NAME]
+            return name if len(name) <= MAX_NAME else name[:MAX_NAME]
         return name if self.encoding == b"UTF8" and len(name) <= MAX_NAME else UNSURE
 
     def _known(self, state: Prepared | Portal) -> bool:
@@ -290,42 +300,33 @@ class Relay:
         if len(whole) != 5:
             raise PeerError("invalid message format: Sync")
         if not self._copy_in:  # during COPY the target ignores it (copyfromparse.c, CopyGetData)
-            self._sent.append(Sent(S, segment=self._segment))
+            self._sent.append(Sent(S, None, None, None, False, self._segment))
             self._segment += 1
             self._skipping = False
         self.to_server.append(whole)
         return True
 
-    def _on_bind(self, whole: bytes) -> bool:
+    def _on_bind(self, whole: bytes, body: bytes) -> bool:
         if self._copy_in:
             raise PeerError("unexpected message type during COPY from stdin")
-        bind = parse_bind(whole[5:])
-        key = self._key(bind.portal)
-        statement = self._statements.get(self._key(bind.statement))
+        name, of, formats, parameters = wire.parse_bind(body)
+        key = self._key(name)
+        statement = self._statements.get(self._key(of))
         if statement is not None and not self._known(statement):
             return False
-        portal = Portal(
-            key,
-            statement,
-            bind.statement,
-            bind.parameters,
-            bind.formats,
-            self._segment,
-            self._portals.get(key),
-            unsure=key == UNSURE,
-        )
+        portal = Portal(key, statement, of, parameters, formats, self._segment, self._portals.get(key), key == UNSURE)
         if len(self._portals) >= MAX_NAMES:
             raise LimitReached(f"more than {MAX_NAMES} portals in one transaction")
         self._portals[key] = portal
         verdict = statement.verdict if statement is not None else None
-        self._sent.append(Sent(B, verdict, portal=portal))
+        self._sent.append(Sent(B, verdict, None, portal))
         self.to_server.append(whole)
         return True
 
-    def _on_describe(self, whole: bytes) -> bool:
+    def _on_describe(self, whole: bytes, body: bytes) -> bool:
         if self._copy_in:
             raise PeerError("unexpected message type during COPY from stdin")
-        target, name = parse_target_of(whole[5:])
+        target, name = wire.parse_target_of(body)
         if target == DESCRIBED_STATEMENT:
             statement = self._statements.get(self._key(name))
             self._sent.append(Sent(D, statement.verdict if statement else None, statement))
@@ -336,21 +337,21 @@ class Relay:
             verdict = portal.statement.verdict if portal is not None and portal.statement else None
             if portal is not None and verdict is not None:
                 portal.expect(verdict)
-            self._sent.append(Sent(D, verdict, portal=portal))
+            self._sent.append(Sent(D, verdict, None, portal))
         self.to_server.append(whole)
         return True
 
-    def _on_execute(self, whole: bytes) -> bool:
+    def _on_execute(self, whole: bytes, body: bytes) -> bool:
         if self._copy_in:
             raise PeerError("unexpected message type during COPY from stdin")
-        name, _limit = parse_execute(whole[5:])
+        name = wire.parse_execute(body)
         portal = self._portals.get(self._key(name))
         if portal is not None and not self._known(portal):
             return False
         if portal is None or portal.unsure:
             # A cursor that was declared in SQL is a portal, too.
             portal = None
-            ask = Ask("execute", b"FETCH ALL FROM " + _quoted(name), portals=self._portals)
+            ask = Ask("execute", b"FETCH ALL FROM " + _quoted(name), b"", b"", (), (), self._portals)
         elif portal.statement is None:
             ask = Ask("execute", b"EXECUTE " + _quoted(portal.unknown), b"", b"", portal.parameters, portal.formats)
         else:
@@ -394,7 +395,7 @@ class Relay:
             self._sent.append(Sent(E, verdict))
             self.to_server.append(message(b"E", cstring(verdict.marker) + b"\0\0\0\0"))
             return
-        sent = Sent(E, verdict, portal=portal)
+        sent = Sent(E, verdict, None, portal)
         if verdict.planner is not None and (portal is None or not portal.expects(verdict)):
             # The layout decides how rows are masked, and the client did not ask for it: we do.
             name, _ = read_cstring(whole, 5)
@@ -417,7 +418,10 @@ class Relay:
     def _forget(self, operation: Operation) -> None:
         """SQL's own PREPARE, DEALLOCATE, DECLARE and CLOSE change what a name stands for, unless they fail: know it no
         longer. A portal stays noted as one, so that nobody takes a FETCH from it for one from the cursor."""
-        for name in operation.names:
+        names = operation.names
+        if not names:
+            return
+        for name in names:
             self._statements.pop(name.encode(), None)
             portal = self._portals.get(name.encode())
             if portal is not None:
@@ -449,6 +453,7 @@ class Relay:
 
     def _run_server(self, buf: bytes) -> None:
         pos, start, end = 0, 0, len(buf)
+        view = buf
         out = self.to_client
         sent = self._sent
         if self._server_through:
@@ -460,8 +465,8 @@ class Relay:
                     self._keep(sent[0], buf[:pos])
         self._server_need = 0
         while end - pos >= 5:
-            kind = buf[pos]
-            length = _int32(buf, pos + 1)
+            kind = view[pos]
+            length = _int32(view, pos + 1)
             if length < 4:
                 raise PeerError("the target sent a message with a wrong length")
             stop = pos + 1 + length
@@ -475,17 +480,17 @@ class Relay:
                     head.rows += rows
                     head.size += done - pos
                     if self.keep_rows:
-                        self._keep(head, buf[pos:done])
+                        self._keep(head, view[pos:done])
                     pos = done
-                    if end - pos >= 5 and buf[pos] == kind:  # it begins here and goes on in later chunks: stream
-                        length = _int32(buf, pos + 1)
+                    if end - pos >= 5 and view[pos] == kind:  # it begins here and goes on in later chunks: stream
+                        length = _int32(view, pos + 1)
                         if length < 4:
                             raise PeerError("the target sent a message with a wrong length")
                         head.rows += 1
                         head.size += end - pos
                         self._server_through = pos + 1 + length - end
                         if self.keep_rows:
-                            self._keep(head, buf[pos:end])
+                            self._keep(head, view[pos:end])
                         pos = end
                     continue
                 done, rows = skip_rows(buf, pos, kind)
@@ -493,12 +498,12 @@ class Relay:
                     if length > MAX_MASKED_ROW:
                         raise LimitReached(f"a row with masked columns is larger than {MAX_MASKED_ROW} bytes")
                     break
-                masked = plan.apply(buf[pos:done])
+                masked = plan.apply(view[pos:done])
                 head.rows += rows
                 head.size += len(masked)
                 if self.keep_rows:
                     self._keep(head, masked)
-                out.append(buf[start:pos])
+                out.append(view[start:pos])
                 out.append(masked)
                 pos = start = done
                 continue
@@ -517,22 +522,22 @@ class Relay:
                 break
             if replaced is not None:
                 if start < pos:
-                    out.append(buf[start:pos])
+                    out.append(view[start:pos])
                 if replaced:
                     out.append(replaced)
                 start = stop
             pos = stop
         if start < pos:
-            out.append(buf[start:pos] if start or pos < end else buf)
+            out.append(view[start:pos] if start or pos < end else buf)
         if pos < end:
-            self._server += buf[pos:]
+            self._server += view[pos:end]
             if end - pos >= 5:
-                self._server_need = _int32(buf, pos + 1) + 1
+                self._server_need = _int32(view, pos + 1) + 1
         stalled = self._stalled
         if stalled is not None and (stalled.confirmed or not self._pending(stalled)):
             self._stalled = None
             self._run_client()
-        elif self._client_pos < len(self._client) and not self.holding:
+        elif self._client_pos < len(self._client) and not self.holds():
             self._run_client()  # the pipeline was full
 
     def _keep(self, head: Sent, data: bytes) -> None:
@@ -568,10 +573,11 @@ class Relay:
     def _server_message(self, kind: int, buf: bytes, pos: int, stop: int) -> bytes | None:
         """One whole message that is no row. What to send in its place; None: itself."""
         sent = self._sent
+        view = buf
         if kind == 90:  # ReadyForQuery
-            return self._on_ready(buf[pos:stop])
+            return self._on_ready(buf, pos, stop)
         if kind in b"NAS":  # these may come at any time
-            return self._on_asynchronous(kind, buf[pos + 5 : stop])
+            return self._on_asynchronous(kind, view[pos + 5 : stop])
         if not sent:
             if kind == 69:  # ErrorResponse outside of any operation: the target ends the session
                 return self._sanitised(buf, pos, stop)
@@ -582,7 +588,7 @@ class Relay:
                 sent.popleft()
             elif head.kind != Q:
                 raise PeerError("the target's CommandComplete comes out of turn")
-            self._ended(head, buf[pos + 5 : stop - 1].decode("utf-8", "replace"))
+            self._ended(head, view[pos + 5 : stop - 1].decode("utf-8", "replace"))
             return None
         if kind == 50:  # BindComplete
             self._expect(head, B)
@@ -592,7 +598,7 @@ class Relay:
             sent.popleft()
             return None
         if kind == 84:  # RowDescription
-            return self._on_row_description(head, buf[pos + 5 : stop])
+            return self._on_row_description(head, buf, pos, stop)
         if kind == 49:  # ParseComplete
             self._expect(head, P)
             if head.statement is None:
@@ -648,28 +654,41 @@ class Relay:
         if head.kind != kind:
             raise PeerError("the target's answer comes out of turn")
 
-    def _on_ready(self, whole: bytes) -> bytes | None:
+    def _on_ready(self, buf: bytes, pos: int, stop: int) -> bytes | None:
         sent = self._sent
-        if not sent or sent[0].kind not in (S, Q, F) or len(whole) != 6:
+        if not sent or stop - pos != 6:
             raise PeerError("the target's ReadyForQuery comes out of turn")
-        if sent[0].kind != S and sent[0].verdict is not None and sent[0].verdict.tainted:
+        head = sent[0]
+        if head.kind not in b"SQF":
+            raise PeerError("the target's ReadyForQuery comes out of turn")
+        if head.kind != S and head.verdict is not None and head.verdict.tainted:
             self._tainted = True
-        segment = sent.popleft().segment
+        sent.popleft()
+        segment = head.segment
+        view = buf
         self._copy_in = False
-        self.status = whole[5]
+        self.status = view[pos + 5]
         if self.status == 73:  # I: portals ended with the transaction
             self._tainted = False
             if self._portals:
-                self._portals = {name: portal for name, portal in self._portals.items() if portal.segment > segment}
+                self._end_portals(segment)
         return None
 
-    def _on_row_description(self, head: Sent, body: bytes) -> bytes | None:
+    def _end_portals(self, segment: int) -> None:
+        """Those of batches up to ``segment`` are gone: most often all, and then nothing is copied."""
+        portals = self._portals
+        if len(portals) > 1 or next(iter(portals.values())).segment > segment:
+            self._portals = {name: portal for name, portal in portals.items() if portal.segment > segment}
+        else:
+            self._portals = {}
+
+    def _on_row_description(self, head: Sent, buf: bytes, pos: int, stop: int) -> bytes | None:
         verdict = head.verdict
         planner = verdict.planner if verdict is not None else None
         if head.kind == D:
             portal = head.portal
             if portal is not None and verdict is not None and planner is not None:
-                fields = parse_row_description(body)
+                fields = parse_row_description(buf[pos + 5 : stop])
                 portal.plan = self._planned(planner, fields, verdict)
                 portal.planned = portal.planner is planner
                 portal.columns = _names(fields)
@@ -678,7 +697,7 @@ class Relay:
         if head.kind != Q:
             raise PeerError("the target's RowDescription comes out of turn")
         if planner is not None or self.observe_columns:
-            fields = parse_row_description(body)
+            fields = parse_row_description(buf[pos + 5 : stop])
             head.columns = _names(fields)
             if planner is not None:
                 assert verdict is not None
@@ -699,7 +718,7 @@ class Relay:
             self._tainted = True
         portal = head.portal
         columns, plan = (head.columns, head.plan) if portal is None else (portal.columns, portal.plan)
-        masked = tuple(columns[index] for index in plan.masked) if plan is not None and columns else ()
+        masked = _masked(columns, plan) if plan is not None and columns else ()
         self.results.append(Result(verdict.number, status, head.rows, head.size, columns, masked, failed))
         head.rows = head.size = 0
         head.columns = ()
@@ -792,6 +811,10 @@ class Relay:
 
 def _names(fields: tuple[Field, ...]) -> tuple[str, ...]:
     return tuple(field.name.decode("utf-8", "replace") for field in fields)
+
+
+def _masked(columns: tuple[str, ...], plan: RowRewriter) -> tuple[str, ...]:
+    return tuple(columns[index] for index in plan.masked)
 
 
 def _whole(buffer: bytearray) -> int:

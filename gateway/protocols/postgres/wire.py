@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 from gateway.errors import PeerError
 
 INT32: Final = Struct("!i")
-INT16: Final = Struct("!h")
 _HEADER: Final = Struct("!cI")
 _TWO_INT32: Final = Struct("!II")
 
@@ -43,6 +42,9 @@ CLIENT_LIMITS: Final[dict[int, int]] = {
 
 MAX_SERVER: Final = 256 * 1024 * 1024
 """Bytes of a message from the target that has to be held whole: errors that quote a statement are the largest."""
+
+FEW: Final = 32
+"""Bytes of a string that are looked at one by one, see `_end_of_cstring`."""
 
 READY: Final = {status: b"Z\0\0\0\5" + status for status in (b"I", b"T", b"E")}
 
@@ -83,11 +85,41 @@ def cstring(text: str | bytes) -> bytes:
 
 
 def read_cstring(data: bytes, pos: int) -> tuple[bytes, int]:
-    """The string at ``pos`` and where it ends. Raises PeerError when it doesn't end."""
-    end = data.find(b"\0", pos)
-    if end < 0:
-        raise PeerError("a string in the message has no end")
+    """The string at ``pos`` and where what follows begins. Raises PeerError when it doesn't end."""
+    end = _end_of_cstring(data, pos)
     return data[pos:end], end + 1
+
+
+def _end_of_cstring(data: bytes, pos: int) -> int:
+    """Where the NUL stands. Names of portals and statements have few bytes: those are looked at here, in C when
+    compiled, before ``find`` is called, which takes longer to call than to do that."""
+    view = data
+    end = min(len(data), pos + FEW)
+    at = pos
+    while at < end:
+        if not view[at]:
+            return at
+        at += 1
+    at = data.find(b"\0", at)
+    if at < 0:
+        raise PeerError("a string in the message has no end")
+    return at
+
+
+def _int16(view: bytes, pos: int) -> int:
+    """The signed number at ``pos``, which the caller knows to be inside; compiled it is C."""
+    value = view[pos] * 256 + view[pos + 1]
+    return value - 65536 if value >= 32768 else value
+
+
+def _int32(view: bytes, pos: int) -> int:
+    """As `_int16`, of four bytes."""
+    value = view[pos]
+    if value >= 128:
+        value -= 256
+    value = value * 256 + view[pos + 1]
+    value = value * 256 + view[pos + 2]
+    return value * 256 + view[pos + 3]
 
 
 # --- before login ---------------------------------------------------------------------------------------------
@@ -183,13 +215,9 @@ class Parse(NamedTuple):
     rest: bytes
 
 
-class Bind(NamedTuple):
-    """53.7 Bind, but for the result formats."""
-
-    portal: bytes
-    statement: bytes
-    formats: tuple[int, ...]
-    parameters: tuple[bytes | None, ...]
+Bind = tuple[bytes, bytes, tuple[int, ...], tuple[bytes | None, ...]]
+"""53.7 Bind, but for the result formats: portal, statement, format codes of the parameters, their values (None: NULL).
+Plain: a named tuple takes longer to make than all of the message to read."""
 
 
 def parse_query(body: bytes) -> bytes:
@@ -210,57 +238,71 @@ def parse_parse(body: bytes) -> Parse:
 
 def parse_bind(body: bytes) -> Bind:
     """53.7 Bind. Checks every count and length, up to the last byte."""
-    portal, pos = read_cstring(body, 0)
-    statement, pos = read_cstring(body, pos)
+    view = body
     size = len(body)
-    formats, pos = _int16s(body, pos)
+    pos = _end_of_cstring(body, 0)
+    portal = view[:pos]
+    start = pos + 1
+    pos = _end_of_cstring(body, start)
+    statement = view[start:pos]
+    pos += 1
+    stop = _end_of_int16s(body, pos)
+    formats: list[int] = []
+    pos += 2
+    while pos < stop:
+        formats.append(_int16(view, pos))
+        pos += 2
     if pos + 2 > size:
         raise PeerError("invalid message format: Bind")
-    count = int.from_bytes(body[pos : pos + 2])
+    count = _int16(view, pos) & 0xFFFF
     pos += 2
     parameters: list[bytes | None] = []
-    for _ in range(count):
+    while count:
+        count -= 1
         if pos + 4 > size:
             raise PeerError("invalid message format: Bind")
-        length = INT32.unpack_from(body, pos)[0]
+        length = _int32(view, pos)
         pos += 4
         if length == -1:
             parameters.append(None)
             continue
         if length < 0 or length > size - pos:
             raise PeerError("invalid message format: Bind")
-        parameters.append(body[pos : pos + length])
+        parameters.append(view[pos : pos + length])
         pos += length
-    _, pos = _int16s(body, pos)
-    if pos != size:
+    if _end_of_int16s(body, pos) != size:
         raise PeerError("invalid message format: Bind")
-    return Bind(portal, statement, formats, tuple(parameters))
+    return portal, statement, tuple(formats), tuple(parameters)
 
 
-def _int16s(body: bytes, pos: int) -> tuple[tuple[int, ...], int]:
-    if pos + 2 > len(body):
+def _end_of_int16s(body: bytes, pos: int) -> int:
+    """Where the array of Int16 ends whose count stands at ``pos``."""
+    view = body
+    size = len(body)
+    if pos + 2 > size:
         raise PeerError("invalid message format: Bind")
-    count = int.from_bytes(body[pos : pos + 2])
-    pos += 2
-    end = pos + 2 * count
-    if end > len(body):
+    end = pos + 2 + 2 * (_int16(view, pos) & 0xFFFF)
+    if end > size:
         raise PeerError("invalid message format: Bind")
-    return tuple(INT16.unpack_from(body, at)[0] for at in range(pos, end, 2)), end
+    return end
 
 
 def parse_target_of(body: bytes) -> tuple[int, bytes]:
     """53.7 Describe and Close: ``S`` or ``P`` and the name."""
-    if len(body) < 2 or body[0] not in b"SP" or body.find(b"\0", 1) != len(body) - 1:
+    view = body
+    size = len(body)
+    if size < 2 or (view[0] != 83 and view[0] != 80) or _end_of_cstring(body, 1) != size - 1:
         raise PeerError("invalid message format: Describe or Close")
-    return body[0], body[1:-1]
+    return view[0], view[1 : size - 1]
 
 
-def parse_execute(body: bytes) -> tuple[bytes, int]:
-    """53.7 Execute: portal and the most rows to return (0: all)."""
-    name, pos = read_cstring(body, 0)
-    if len(body) != pos + 4:
+def parse_execute(body: bytes) -> bytes:
+    """53.7 Execute: the portal. (What follows, the most rows to return, is the target's business.)"""
+    end = _end_of_cstring(body, 0)
+    if len(body) != end + 5:
         raise PeerError("invalid message format: Execute")
-    return name, INT32.unpack_from(body, pos)[0]
+    view = body
+    return view[:end]
 
 
 Fields = list[tuple[str, bytes]]
