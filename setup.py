@@ -11,6 +11,7 @@ COMPILED = (
     "gateway/protocols/postgres/wire.py",
     "gateway/protocols/postgres/traffic.py",
     "gateway/protocols/postgres/reading.py",
+    "gateway/session/live.py",
     "gateway/session/pipeline.py",
     "gateway/recording/writer.py",
     "gateway/recording/events.py",

@@ -1,27 +1,36 @@
 # C types for log.py; it also runs uncompiled. What an object keeps must be named here.
 cimport cython
+from libc.stdint cimport int64_t
 
 cdef class AuditLog:
     cdef public object directory
     cdef public object failed
     cdef public bint lasting
     cdef public object _clock
-    cdef public object _segment_size
-    cdef public object _uid
-    cdef public object _constant
-    cdef public object _device
+    cdef public Py_ssize_t _segment_size
+    cdef public bytes _uid
+    cdef public bytes _constant
+    cdef public bytes _device
+    cdef public int64_t _millisecond
+    cdef public bytes _time
     cdef public list _buffer
     cdef public Py_ssize_t _buffered
     cdef public list _untold
     cdef public object _fd
     cdef public object _descriptor
     cdef public object _lock
-    cdef public object sequence
-    cdef public object flushed
+    cdef public int64_t sequence
+    cdef public int64_t flushed
     cdef public bytes _chain
     cdef public object _segment
     cdef public Py_ssize_t _size
-    cdef public object _day_ends
-    cpdef _append(self, object event, double now)
+    cdef public double _day_ends
+    cpdef append_operation(self, bytes before, int64_t number, bytes after, double now)
+    cdef _prepare(self, double now)
+    @cython.locals(
+        sequence=int64_t, digits=bytes, millisecond=int64_t, head=list, body=bytes, end=bytes, size=Py_ssize_t
+    )
+    cdef _append(self, list event, double now)
+    @cython.locals(data=bytes, written=Py_ssize_t)
     cpdef flush(self)
     cdef object __weakref__

@@ -61,12 +61,16 @@ class AuditLog:
         """The failure stays until a restart."""
         self._clock = clock
         self._segment_size = segment_size
-        self._uid = encode(node)[1:-1]
+        # What stands between the numbers of a line, see `_append`.
+        self._uid = b',"uid":"%b/' % encode(node)[1:-1]
         product = {"name": "Ostiary", "vendor_name": "Ostiary", "version": version}
-        self._constant = encode(
+        constant = encode(
             {"version": OCSF_VERSION, "product": product, "log_name": "audit", "profiles": ["security_control", "host"]}
         )[1:-1]
-        self._device = encode({"device": {"hostname": node, "type_id": 1}})[1:-1]
+        self._constant = b'",%b},"time":' % constant
+        self._device = b",%b," % encode({"device": {"hostname": node, "type_id": 1}})[1:-1]
+        self._millisecond = 0
+        self._time = b"0"
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._untold: list[Event] = []
@@ -161,31 +165,46 @@ class AuditLog:
 
         Raises RecordingFailed once the log has failed.
         """
+        now: float = self._clock()
+        self._prepare(now)
+        return self._append([event.body()], now)
+
+    def append_operation(self, before: bytes, number: int, after: bytes, now: float) -> None:
+        """As `append` of an `OperationDecided`, the one event that comes with every operation: without the object.
+
+        before, after  what its ``halves_of`` gave, number  the operation's in its session, now  unix seconds
+        """
+        self._prepare(now)
+        self._append([before, f"{number}".encode("ascii"), after], now)
+
+    def _prepare(self, now: float) -> None:
         if self.failed is not None:
             raise RecordingFailed(self.failed)
-        now = self._clock()
         if now >= self._day_ends or self._size >= self._segment_size:
             self._change_segment("day" if now >= self._day_ends else "size")
-        return self._append(event, now)
 
-    def _append(self, event: Event, now: float) -> int:
+    def _append(self, event: list[bytes], now: float) -> int:
+        """``event`` joined is what `Event.body` gives.
+
+        Joined rather than formatted: ``%`` on bytes takes four times as long, compiled or not. And numbers are made
+        text before they are made bytes, which Cython does in C.
+        """
         sequence = self.sequence + 1
-        body = b'{"metadata":{"sequence":%d,"uid":"%b/%d",%b},"time":%d,%b,%b' % (
-            sequence,
-            self._uid,
-            sequence,
-            self._constant,
-            int(now * 1000),
-            self._device,
-            event.body(),
-        )
-        hashed = sha256(self._chain + body)
-        self._chain = hashed.digest()
+        digits = f"{sequence}".encode("ascii")
+        millisecond = int(now * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            self._time = f"{millisecond}".encode("ascii")
+        head = [b'{"metadata":{"sequence":', digits, self._uid, digits, self._constant, self._time, self._device]
+        body = b"".join(head + event)
+        self._chain = sha256(self._chain + body).digest()
+        end = f',"chain":"{self._chain.hex()}"}}}}\n'.encode("ascii")
         self.sequence = sequence
-        line = b'%b,"chain":"%b"}}\n' % (body, hashed.hexdigest().encode("ascii"))
-        self._buffer.append(line)
-        self._buffered += len(line)
-        self._size += len(line)
+        self._buffer.append(body)
+        self._buffer.append(end)
+        size = len(body) + len(end)
+        self._buffered += size
+        self._size += size
         if self._buffered >= MAX_BUFFER:
             self.flush()
         return sequence
@@ -196,7 +215,7 @@ class AuditLog:
             raise RecordingFailed(self.failed)
         if not self._buffer:
             return
-        data = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
+        data = b"".join(self._buffer)
         self._buffer.clear()
         self._buffered = 0
         try:
@@ -287,7 +306,7 @@ class AuditLog:
         self._size = 0
         now = self._clock()
         self._day_ends = _day_end(now)
-        self._append(LogSegmentStarted(previous, self.head, reason), now)
+        self._append([LogSegmentStarted(previous, self.head, reason).body()], now)
 
 
 def _day_end(now: float) -> int:

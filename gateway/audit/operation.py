@@ -40,7 +40,6 @@ class OperationDecided(Event, frozen=True):
     decision   what policy says
     source     the kind of message it came in
     refusal    why a mask refuses what policy allows; None: policy's word stands
-    halves     what `halves_of` gave for the same but the number; None: rendered here
     """
 
     class_uid = Class.DATASTORE_ACTIVITY
@@ -51,17 +50,17 @@ class OperationDecided(Event, frozen=True):
     decision: Decision
     source: Source
     refusal: str | None = None
-    halves: tuple[bytes, bytes] | None = None
 
     def context(self) -> bytes:
         return self.session.as_actor
 
     def body(self) -> bytes:
-        before, after = self.halves_of() if self.halves is None else self.halves
+        before, after = self.halves_of()
         return b"%b%d%b" % (before, self.number, after)
 
     def halves_of(self) -> tuple[bytes, bytes]:
-        """What stands before and behind the number: the same each time that the operation is run again."""
+        """What stands before and behind the number: the same each time that the operation is run again
+        (`AuditLog.append_operation`)."""
         before, after = self._render(None)
         size = len(before) + len(after) + LONGEST_NUMBER
         if size <= MAX_BODY:

@@ -79,10 +79,12 @@ def operation_line(
     store: StoreBlob,
 ) -> bytes:
     """An operation's line: ``constant`` is what `operation_constant` gave. Large parameters go through ``store``."""
-    if not parameters:
-        return b'{"event":"operation","time":%r,"operation":%d,%b}\n' % (time, number, constant)
-    rendered = orjson.dumps(_parameters(parameters, formats, store))
-    return b'{"event":"operation","time":%r,"operation":%d,%b,"parameters":%b}\n' % (time, number, constant, rendered)
+    # Joined rather than formatted, which takes four times as long; and orjson writes a float faster than repr does.
+    head = [b'{"event":"operation","time":', orjson.dumps(time), b',"operation":', f"{number}".encode("ascii"), b","]
+    if parameters:
+        rendered = orjson.dumps(_parameters(parameters, formats, store))
+        return b"".join([*head, constant, b',"parameters":', rendered, b"}\n"])
+    return b"".join([*head, constant, b"}\n"])
 
 
 def operation_constant(operation: Operation, decision: Decision, source: Source, store: StoreBlob | None) -> bytes:
@@ -132,7 +134,11 @@ def _parameters(
 
     That is, for each an Int32 length (-1: NULL) and the bytes (PostgreSQL 15, 55.7 Message Formats).
     """
-    size = PARAMETER_OVERHEAD * len(parameters) + sum(len(value) for value in parameters if value is not None)
+    size = 0
+    for value in parameters:
+        size += PARAMETER_OVERHEAD
+        if value is not None:
+            size += len(value)
     if size > INLINE:
         return {**store(_bind_values(parameters)), "count": len(parameters), "formats": list(formats)}
     rendered: list[object] = []

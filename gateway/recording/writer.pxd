@@ -1,5 +1,12 @@
 # C types for writer.py; it also runs uncompiled. What an object keeps must be named here.
 cimport cython
+from libc.stdint cimport int64_t
+cimport gateway.recording.events as lines
+cimport gateway.recording.format as frames
+
+cdef class Recorded:
+    cdef readonly object session
+    cdef readonly int64_t number
 
 cdef class Recorder:
     cdef public object session
@@ -16,18 +23,31 @@ cdef class Recorder:
     cdef public object _break_glass
     cdef public bint _closed
     cdef public bint _touched
-    cdef public object _last_operation
+    cdef public int64_t _last_operation
     cdef public bytes _chain
-    cdef public long _events
+    cdef public int64_t _events
     cdef public list _pending
     cdef public Py_ssize_t _pending_size
     cdef public list _gathered
-    cdef public object _gathered_size
-    cdef public object _rows
-    cdef public object _rows_of
+    cdef public Py_ssize_t _gathered_size
+    cdef public bytearray _rows
+    cdef public int64_t _rows_of
     cdef public long _blobs
-    cpdef _usable(self)
-    cpdef _queue(self, bytes frame, long events)
-    cpdef _write(self)
-    cpdef _touch(self)
+    @cython.locals(line=bytes)
+    cpdef rendered_operation(self, double time, int64_t number, bytes constant, parameters, formats)
+    cpdef result(self, int64_t number, status, columns=*, masked=*, rows=*, size=*)
+    cpdef commit(self)
+    @cython.locals(line=bytes)
+    cdef _gather(self, dict event)
+    cdef _write_gathered(self)
+    @cython.locals(line=bytes)
+    cdef bytes _bounded(self, dict event)
+    cdef _append_compressed(self, int kind, bytes payload, int64_t events)
+    @cython.locals(frame=bytes)
+    cdef _append(self, int kind, bytes payload, int64_t events, int flags)
+    cdef _usable(self)
+    cdef _queue(self, bytes frame, int64_t events)
+    @cython.locals(data=bytes)
+    cdef _write(self)
+    cdef _touch(self)
     cdef object __weakref__

@@ -17,10 +17,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zstandard import ZstdCompressor
 
+import gateway.recording.events as lines
+import gateway.recording.format as frames
 from gateway.errors import RecordingFailed
 from gateway.model import Decision, Operation
 from gateway.recording import directory as directories
-from gateway.recording.events import SessionHeader, Source, dumps, opened, operation_constant, operation_line
+from gateway.recording.events import SessionHeader, Source, opened, operation_constant
 from gateway.recording.format import (
     BLOB,
     BLOB_CHUNK,
@@ -37,7 +39,6 @@ from gateway.recording.format import (
     SIGNED_HEAD,
     ZSTD,
     ClosingHead,
-    pack_frame,
     pack_signed_frame,
     parse_session,
 )
@@ -208,8 +209,8 @@ class Recorder:
         self._rows = bytearray()
         self._rows_of = 0
         self._blobs = 0
-        self._append(HEADER, header, events=1)
-        self._sign(SIGNED_HEAD, {"time": self._clock()}, events=0)
+        self._append(HEADER, header, 1, 0)
+        self._sign(SIGNED_HEAD, {"time": self._clock()}, 0)
         self._write()
 
     # What the session says
@@ -223,29 +224,47 @@ class Recorder:
         parameters: Sequence[bytes | None] | None = None,
         formats: Sequence[int] = (),
         source: Source = "query",
-        constant: bytes | None = None,
     ) -> None:
         """An operation that was decided; nothing of it may be forwarded before `commit`.
 
         number      counts the session's operations, upwards
         operation   its ``text`` is kept as it is: password clauses must be blanked already
         parameters  values as in Bind (None: NULL), formats  their codes as in Bind
-        constant    what `operation_constant` gave for the same operation, decision and source; None: rendered here
 
         Raises RecordingFailed.
         """
         self._usable()
         try:
-            if constant is None:
-                constant = operation_constant(operation, decision, source, self._store_blob)
-            time = self._clock()
-            line = operation_line(time, number, constant, parameters, formats, self._store_blob)
+            constant = operation_constant(operation, decision, source, self._store_blob)
+        except Exception as error:
+            # Half an operation may be in the file; nothing may follow it.
+            raise self._fail(error) from error
+        self.rendered_operation(self._clock(), number, constant, parameters, formats)
+
+    def rendered_operation(
+        self,
+        time: float,
+        number: int,
+        constant: bytes,
+        parameters: Sequence[bytes | None] | None,
+        formats: Sequence[int],
+    ) -> None:
+        """As `operation`, where ``constant`` is what `operation_constant` gave before for the same operation, decision
+        and source: what an application runs again and again is not rendered again.
+
+        time  unix seconds
+
+        Raises RecordingFailed.
+        """
+        self._usable()
+        try:
+            line = lines.operation_line(time, number, constant, parameters, formats, self._store_blob)
             if len(line) > MAX_PAYLOAD:
                 line = self._outsourced({"event": "operation", "time": time, "operation": number}, line)
             if len(line) < COMPRESS_FROM:
-                self._append(OPERATION, line, events=1)
+                self._append(OPERATION, line, 1, 0)
             else:
-                self._append_compressed(OPERATION, line, events=1)
+                self._append_compressed(OPERATION, line, 1)
         except Exception as error:
             # Half an operation may be in the file; nothing may follow it.
             raise self._fail(error) from error
@@ -254,7 +273,6 @@ class Recorder:
     def result(
         self,
         number: int,
-        *,
         status: str,
         columns: Sequence[str] | None = None,
         masked: Sequence[str] = (),
@@ -339,7 +357,7 @@ class Recorder:
         self._usable()
         self._write_gathered()
         end = {"event": "closed", "time": self._clock(), "reason": reason[:MAX_REASON], "events": self._events + 1}
-        self._sign(END, end, events=1)
+        self._sign(END, end, 1)
         self._write()
         self._closed = True
         self._group.finish(self, sync=True)
@@ -356,7 +374,7 @@ class Recorder:
             if self._recordings.reserve and not self._break_glass:
                 self._spare_the_reserve()
             self._write_gathered()
-            self._sign(SIGNED_HEAD, {"time": self._clock()}, events=0)
+            self._sign(SIGNED_HEAD, {"time": self._clock()}, 0)
             self._write()
         except Exception as error:  # noqa: BLE001 - whatever it is: this one session ends, the group goes on
             self._tell(self._fail(error))
@@ -377,7 +395,7 @@ class Recorder:
         line = self._bounded(event)
         if self._blobs:
             # A blob belongs to the event that follows it, so that one can't wait.
-            self._append_compressed(GATHERED, line, events=1)
+            self._append_compressed(GATHERED, line, 1)
         else:
             if self._gathered_size + len(line) > GATHER:
                 self._write_gathered()
@@ -388,17 +406,17 @@ class Recorder:
     def _write_gathered(self) -> None:
         """Writes what is gathered in the order it came; rows always came last (see `_gather`)."""
         if self._gathered:
-            lines, self._gathered, self._gathered_size = self._gathered, [], 0
-            self._append_compressed(GATHERED, b"".join(lines), events=len(lines))
+            gathered, self._gathered, self._gathered_size = self._gathered, [], 0
+            self._append_compressed(GATHERED, b"".join(gathered), len(gathered))
         if self._rows:
             rows, self._rows = self._rows, bytearray()
             data = self._store_blob([bytes(rows)])
             event = {"event": "rows", "time": self._clock(), "operation": self._rows_of, "data": data}
-            self._append_compressed(GATHERED, dumps(event), events=1)
+            self._append_compressed(GATHERED, lines.dumps(event), 1)
 
     def _bounded(self, event: dict[str, object]) -> bytes:
         """The event's line; one that no reader could be asked to hold goes to a blob of its own."""
-        line = dumps(event)
+        line = lines.dumps(event)
         if len(line) <= MAX_PAYLOAD:
             return line
         return self._outsourced({key: event[key] for key in ("event", "time", "operation") if key in event}, line)
@@ -407,7 +425,7 @@ class Recorder:
         if not self._blobs:
             # Not between gathered events and their time: see _gather.
             self._write_gathered()
-        return dumps({**kept, "detail": self._store_blob([line])})
+        return lines.dumps({**kept, "detail": self._store_blob([line])})
 
     def _store_blob(self, parts: Iterable[bytes]) -> dict[str, object]:
         """Writes ``parts`` as one blob of the event that comes next, cut into chunks, and gives its reference."""
@@ -421,28 +439,28 @@ class Recorder:
             for start in range(0, len(part), BLOB_CHUNK):
                 waiting += part[start : start + BLOB_CHUNK]
                 if len(waiting) >= BLOB_CHUNK:
-                    self._append_compressed(BLOB, index + waiting[:BLOB_CHUNK], events=0)
+                    self._append_compressed(BLOB, index + waiting[:BLOB_CHUNK], 0)
                     del waiting[:BLOB_CHUNK]
         if waiting or not size:
-            self._append_compressed(BLOB, index + bytes(waiting), events=0)
+            self._append_compressed(BLOB, index + bytes(waiting), 0)
         reference: dict[str, object] = {"blob": self._blobs, "size": size, "sha256": digest.hexdigest()}
         self._blobs += 1
         return reference
 
-    def _append_compressed(self, kind: int, payload: bytes, *, events: int) -> None:
+    def _append_compressed(self, kind: int, payload: bytes, events: int) -> None:
         compressed = self._recordings.compressor.compress(payload)
         if len(compressed) < len(payload):
-            self._append(kind, compressed, events=events, flags=ZSTD)
+            self._append(kind, compressed, events, ZSTD)
         else:
-            self._append(kind, payload, events=events)
+            self._append(kind, payload, events, 0)
 
-    def _append(self, kind: int, payload: bytes, *, events: int, flags: int = 0) -> None:
-        frame, self._chain = pack_frame(self._chain, kind, flags, events, self._events, payload)
+    def _append(self, kind: int, payload: bytes, events: int, flags: int) -> None:
+        frame, self._chain = frames.pack_frame(self._chain, kind, flags, events, self._events, payload)
         self._queue(frame, events)
 
-    def _sign(self, kind: int, body: dict[str, object], *, events: int) -> None:
+    def _sign(self, kind: int, body: dict[str, object], events: int) -> None:
         frame, self._chain = pack_signed_frame(
-            self._chain, kind, events, self._events, dumps(body), self._uuid, self._recordings.key
+            self._chain, kind, events, self._events, lines.dumps(body), self._uuid, self._recordings.key
         )
         self._queue(frame, events)
 

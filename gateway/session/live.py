@@ -4,31 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from gateway.errors import GatewayError, SessionEnded, TooManySessions
 from gateway.model import Access
 
 
-@dataclass(slots=True, eq=False)
 class LiveSession:
-    """One session that is under way. ``end`` tells its protocol to end it with a reason; it may be called twice."""
+    """One session that is under way.
 
-    id: str
-    access: Access
-    protocol: str
-    started: float
-    end: Callable[[GatewayError], None]
-    operations: int = 0
-    denied: int = 0
-    rows: int = 0
-    size: int = 0
-    last_active: float = 0.0
-    expires: float | None = None
-    waits: Callable[[], bool] = lambda: True
-    """Whether nothing is under way: the session waits for its caller."""
-    gone: Callable[[float], SessionEnded | None] = lambda now: None
-    """Why the session has to end at that time (unix seconds), None when it may go on."""
+    end          tells its protocol to end it with a reason; it may be called twice
+    last_active  unix seconds, expires  as well; None: never by itself
+    waits        whether nothing is under way: the session waits for its caller
+    gone         why the session has to end at that time (unix seconds), None when it may go on
+    """
+
+    def __init__(
+        self, id: str, access: Access, protocol: str, started: float, end: Callable[[GatewayError], None]
+    ) -> None:
+        self.id = id
+        self.access = access
+        self.protocol = protocol
+        self.started = started
+        self.end = end
+        self.operations = 0
+        self.denied = 0
+        self.rows = 0
+        self.size = 0
+        self.last_active = 0.0
+        self.expires: float | None = None
+        self.waits: Callable[[], bool] = _yes
+        self.gone: Callable[[float], SessionEnded | None] = _no_reason
+
+
+def _yes() -> bool:
+    return True
+
+
+def _no_reason(now: float) -> SessionEnded | None:
+    return None
 
 
 class LiveSessions:

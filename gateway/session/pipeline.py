@@ -8,19 +8,20 @@ forwarded: a denial that can't be recorded is no less a reason to end the sessio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from gateway.audit import AuditLog
 from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
+from gateway.audit.log import AuditLog
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded
 from gateway.masking import guard
 from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
-from gateway.recording import Recorded, Recorder, SessionHeader, operation_constant
+from gateway.recording import SessionHeader, operation_constant
 from gateway.recording.events import Source
+from gateway.recording.writer import Recorded, Recorder
 from gateway.session.admit import Admitted, Gate, Rules
 from gateway.session.live import LiveSession
 from gateway.verbs import SETS
@@ -38,22 +39,35 @@ _SYNCED_VERBS: Final = SETS["ddl"] | SETS["dcl"]
 NOTHING_HIDDEN: Final[frozenset[str]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
 class _Rendered:
-    """What the recording and the audit log say each time that an operation is run; rendered once."""
+    """What the recording and the audit log say each time that an operation is run; rendered once.
 
-    constant: bytes | None
-    halves: tuple[bytes, bytes]
+    constant       the recording's; None: the text is too long to be kept
+    before, after  the audit line's, around the operation's number
+    """
+
+    def __init__(self, constant: bytes | None, before: bytes, after: bytes) -> None:
+        self.constant = constant
+        self.before = before
+        self.after = after
 
 
-@dataclass(frozen=True, slots=True)
 class _Remembered:
-    operation: Operation
-    decision: Decision
-    refusal: str | None
-    tainted: bool
-    synced: bool
-    rendered: dict[Source, _Rendered] = field(default_factory=dict)
+    """What was decided about an operation, and what follows from it.
+
+    allowed  by policy and by the masks
+    """
+
+    def __init__(
+        self, operation: Operation, decision: Decision, refusal: str | None, *, tainted: bool, synced: bool
+    ) -> None:
+        self.operation = operation
+        self.decision = decision
+        self.refusal = refusal
+        self.tainted = tainted
+        self.synced = synced
+        self.allowed = decision.outcome is Outcome.ALLOW and refusal is None
+        self.rendered: dict[Source, _Rendered] = {}
 
 
 class Corridor:
@@ -79,6 +93,7 @@ class Corridor:
         self.policy = admitted.policy
         self.clock = gate.clock
         self._gate = gate
+        self._audit = gate.audit
         self._rules = admitted.rules
         self._limits = admitted.limits
         self._recorder = recorder
@@ -92,7 +107,7 @@ class Corridor:
 
     @property
     def audit(self) -> AuditLog:
-        return self._gate.audit
+        return self._audit
 
     @property
     def rules(self) -> Rules:
@@ -150,26 +165,21 @@ class Corridor:
         number = self._number = self._number + 1
         live = self.live
         live.operations = number
-        decision = remembered.decision
-        refusal = remembered.refusal
-        rendered = remembered.rendered.get(source) or self._render(remembered, source)
-        self._recorder.operation(
-            number,
-            operation,
-            decision,
-            parameters=parameters,
-            formats=formats,
-            source=source,
-            constant=rendered.constant,
-        )
-        context = self.admitted.context
-        self._gate.audit.append(
-            OperationDecided(context, number, operation, decision, source, refusal, rendered.halves)
-        )
+        rendered = remembered.rendered.get(source)
+        if rendered is None:
+            rendered = self._render(remembered, source)
+        now = self.clock()
+        if rendered.constant is None:
+            self._recorder.operation(
+                number, operation, remembered.decision, parameters=parameters, formats=formats, source=source
+            )
+        else:
+            self._recorder.rendered_operation(now, number, rendered.constant, parameters, formats)
+        self._audit.append_operation(rendered.before, number, rendered.after, now)
         self.uncommitted = True
         if remembered.synced:
             self._synced = True
-        if decision.outcome is Outcome.ALLOW and refusal is None:
+        if remembered.allowed:
             return Verdict(operation, number, self.planner, remembered.tainted)
         live.denied += 1
         return Verdict(
@@ -186,7 +196,7 @@ class Corridor:
         event = OperationDecided(self.admitted.context, 0, operation, decision, source, remembered.refusal)
         short = len(operation.text) <= MAX_RENDERED
         constant = operation_constant(operation, decision, source, None) if short else None
-        rendered = remembered.rendered[source] = _Rendered(constant, event.halves_of())
+        rendered = remembered.rendered[source] = _Rendered(constant, *event.halves_of())
         return rendered
 
     def _decide(self, operation: Operation) -> _Remembered:
@@ -198,7 +208,7 @@ class Corridor:
             or not operation.verbs.isdisjoint(_SYNCED_VERBS)
         )
         tainted = bool(self.hidden) and (operation.opaque is not None or not self.hidden.isdisjoint(operation.labels))
-        remembered = _Remembered(operation, decision, refusal, tainted, synced)
+        remembered = _Remembered(operation, decision, refusal, tainted=tainted, synced=synced)
         if decision.lasting:
             if len(self._decided) >= MAX_REMEMBERED:
                 self._decided.clear()
@@ -232,7 +242,7 @@ class Corridor:
         """
         if self._recorded is not None and not self.uncommitted:
             return self._recorded
-        self._gate.audit.flush()
+        self._audit.flush()
         self.uncommitted = False
         if self._synced:
             self._synced = False
@@ -251,9 +261,10 @@ class Corridor:
         masked: tuple[str, ...] = (),
     ) -> None:
         """How an operation ended. Raises RecordingFailed."""
-        self.live.rows += rows
-        self.live.size += size
-        self._recorder.result(number, status=status, columns=columns or None, masked=masked, rows=rows, size=size)
+        live = self.live
+        live.rows += rows
+        live.size += size
+        self._recorder.result(number, status, columns or None, masked, rows, size)
 
     def rows(self, number: int, data: bytes) -> None:
         """Rows as the client gets them. Raises RecordingFailed."""

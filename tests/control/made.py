@@ -128,9 +128,8 @@ class FakeGateway:
         told: list[GatewayError] = []
         who = Principal(principal, "human", frozenset({"analysts"}), frozenset({"certificate"}), NOON)
         access = Access(who, TARGET, "orders", "orders_ro", "192.0.2.7")
-        session = LiveSession(
-            uuid7(NOON + number, bytes([number]) * 10), access, "postgres", NOON, told.append, last_active=NOON + 1
-        )
+        session = LiveSession(uuid7(NOON + number, bytes([number]) * 10), access, "postgres", NOON, told.append)
+        session.last_active = NOON + 1
         self.live.enter(session)
         return session, told
 

@@ -1,0 +1,10 @@
+# C types for what writer.py calls for each operation; events.py also runs uncompiled.
+cimport cython
+from libc.stdint cimport int64_t
+
+@cython.locals(head=list, rendered=bytes)
+cpdef bytes operation_line(double time, int64_t number, bytes constant, parameters, formats, store)
+cpdef bytes dumps(event)
+@cython.locals(size=Py_ssize_t, rendered=list, index=Py_ssize_t)
+cdef _parameters(parameters, formats, store)
+cdef _value(bytes value, bint binary)
