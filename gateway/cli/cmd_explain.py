@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 import time
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from gateway.cli.options import config_option, json_option, names
+from gateway.cli.options import caller_options, config_option, json_option
 
 if TYPE_CHECKING:
     from gateway.model import Factor, Operation, PrincipalKind
@@ -30,25 +29,9 @@ def _time(_context: click.Context, _parameter: click.Parameter, value: str | Non
     return moment.timestamp()
 
 
-def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise click.BadParameter("is no IP address") from None
-
-
 @click.command()
 @click.option("--principal", required=True, help="Who asks.")
-@click.option("--groups", multiple=True, callback=names, help="Its groups; repeat, or separate with commas.")
-@click.option("--kind", type=click.Choice(("human", "machine")), default="human", show_default=True)
-@click.option(
-    "--factor",
-    type=click.Choice(("certificate", "password", "scram")),
-    default="certificate",
-    show_default=True,
-    help="How it proved itself.",
-)
-@click.option("--from", "address", default="127.0.0.1", callback=_address, show_default=True, help="From where.")
+@caller_options
 @click.option("--at", "moment", callback=_time, help="When, such as 2026-12-31T18:00:00Z. Default: now.")
 @click.option("--target", required=True, help="The target's name.")
 @click.option("--database", help="Default: the target's name.")

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "serve": "run the gateway",
     "check": "what is wrong with configuration and policy",
     "explain": "the decision on a statement, and why",
+    "grants": "the least role that fits a principal, as SQL",
     "policy": "test a policy against cases",
     "passwd": "make an entry of the password file",
     "status": "how the running gateway is",

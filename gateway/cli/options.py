@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +45,32 @@ def gateway_options(function: F) -> F:
 def json_option(function: F) -> F:
     """``as_json``: for programs."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(function)
+
+
+def caller_options(function: F) -> F:
+    """``groups``, ``kind``, ``factor`` and ``address`` of a principal that is talked about."""
+    groups = click.option(
+        "--groups", multiple=True, callback=names, help="Its groups; repeat, or separate with commas."
+    )
+    kind = click.option("--kind", type=click.Choice(("human", "machine")), default="human", show_default=True)
+    factor = click.option(
+        "--factor",
+        type=click.Choice(("certificate", "password", "scram")),
+        default="certificate",
+        show_default=True,
+        help="How it proved itself.",
+    )
+    origin = click.option(
+        "--from", "address", default="127.0.0.1", callback=_address, show_default=True, help="From where."
+    )
+    return groups(kind(factor(origin(function))))
+
+
+def _address(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise click.BadParameter("is no IP address") from None
 
 
 def names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.model import Access, Durability, Method, Operation
-from gateway.policy.conditions import AccessCondition, ClockCondition, OperationCondition, TrustedFunctions
+from gateway.policy.conditions import AccessCondition, ClockCondition, OperationCondition, TrustedFunctions, Until
 from gateway.verbs import FREE
 
 EVERYONE, GROUP, PRINCIPAL = 2, 1, 0
@@ -76,6 +76,11 @@ class CompiledEntry:
         if opaque is not None:
             return False
         return is_free(operation) or all(condition.holds(operation) for condition in self.operation)
+
+
+def has_ended(entry: CompiledEntry, now: float) -> bool:
+    """Whether its ``until`` has passed: it will never apply again."""
+    return any(isinstance(condition, Until) and not condition.holds(now) for condition in entry.clock)
 
 
 def is_free(operation: Operation) -> bool:

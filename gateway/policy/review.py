@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from gateway.errors import Problem
 from gateway.model import Target
 from gateway.policy import conditions as when
-from gateway.policy.entries import CompiledEntry, CompiledMask
+from gateway.policy.entries import CompiledEntry, CompiledMask, has_ended
 from gateway.policy.globs import Globs, is_glob
 from gateway.policy.snapshot import Snapshot
 
@@ -50,7 +50,7 @@ def _duplicates(entries: Iterable[CompiledEntry]) -> Iterator[Problem]:
 
 def _ended(entries: Iterable[CompiledEntry], now: float) -> Iterator[Problem]:
     for entry in entries:
-        if any(isinstance(condition, when.Until) and not condition.holds(now) for condition in entry.clock):
+        if has_ended(entry, now):
             problem = "has ended, the entry matches nothing"
             yield Problem(entry.file, (*entry.path, "until"), problem, "remove the entry")
 

@@ -7,6 +7,7 @@
     operation  texts -> `gateway.model.Operation`                                    pure
     reading    one session's statements: catalogue, labels, masks, long texts
     catalogue  what a database has, over the gateway's own connection
+    grants     the least role that fits a principal, as SQL
     worker     long statements, analysed in a process of their own
     server     the client's side, up to the end of its login
     upstream   login towards the target

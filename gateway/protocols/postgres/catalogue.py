@@ -101,6 +101,15 @@ class Connection:
         self._upstream.close()
 
 
+async def connect(dialler: Dialler, target: Target, credential: Credential, database: str) -> Connection:
+    """A new one. Raises TargetUnavailable."""
+    connection = Connection(
+        await dialler.dial(target, credential, database=database, parameters=SETTINGS, timeout=TIME_OUT)
+    )
+    await connection.query(PREPARE_CONNECTION)
+    return connection
+
+
 def _row(body: bytes) -> tuple[str | None, ...]:
     """53.7 DataRow. Raises PeerError."""
     values: list[str | None] = []
@@ -276,11 +285,7 @@ class Database:
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         if self._connection is None or self._connection.lost:
-            upstream = await self._dialler.dial(
-                self.target, credential, database=self._name, parameters=SETTINGS, timeout=TIME_OUT
-            )
-            self._connection = Connection(upstream)
-            await self._connection.query(PREPARE_CONNECTION)
+            self._connection = await connect(self._dialler, self.target, credential, self._name)
         return self._connection
 
     def _disconnect(self) -> None:
