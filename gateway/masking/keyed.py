@@ -1,7 +1,7 @@
 """What `hmac` makes of values: keyed pseudonyms, the same for the same value wherever it stands.
 
 HMAC-SHA-256 (RFC 2104, FIPS 198-1) of the value in its type's canonical form, so that text and binary format, every
-session and every node agree, and joins in the client still work. docs/decisions/0020-hmac-mapping.md says why each
+session and every node agree, and joins in the client still work. docs/decisions/0030-hmac-mapping.md says why each
 type is mapped as it is, and what a pseudonym of a small domain can't hide.
 
 Each function takes one value as the wire has it. Those of binary format, and of what is no text, raise PeerError when

@@ -1,4 +1,4 @@
-"""Store: the gateway's own state, in SQLite below ``node.data`` (docs/decisions/0021-token-vault.md).
+"""Store: the gateway's own state, in SQLite below ``node.data`` (docs/decisions/0031-token-vault.md).
 
 database  one SQLite file: rights, durability, schema version
 tokens    the token vault: values behind the tokens that masks show instead of them

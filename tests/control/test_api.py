@@ -40,7 +40,9 @@ def token(gateway: FakeGateway) -> str:
     """Of a vault that the gateway has."""
     path = gateway.directory / "store" / "tokens.db"
     gateway.vault = TokenVault(path, Secret(b"x" * 44), clock=gateway.clock)
-    return gateway.vault.token(b"900-12-3456").decode()
+    made = gateway.vault.token(b"900-12-3456").decode()
+    gateway.vault.settle()
+    return made
 
 
 def resolve(site: QuietSite, body: object, uid: int = AUDITOR) -> Answer:
@@ -261,7 +263,6 @@ def test_without_a_vault_there_is_nothing_to_resolve(site: QuietSite, gateway: F
 
 def test_a_vault_that_can_not_be_read(site: QuietSite, gateway: FakeGateway, token: str) -> None:
     assert gateway.vault is not None
-    gateway.vault.settle()
     with sqlite3.connect(gateway.vault.path) as connection:
         connection.execute("update tokens set sealed = zeroblob(40)")
     connection.close()

@@ -51,6 +51,7 @@ def kept(path: Path) -> int:
 def test_every_value_comes_back(vault: TokenVault, value: bytes) -> None:
     token = vault.token(value)
     assert re.fullmatch(rb"tok_[0-9a-f]{32}", token)
+    vault.settle()
     assert vault.resolve([token.decode()]) == {token.decode(): value}
 
 
@@ -110,6 +111,17 @@ def test_values_are_not_in_the_files(vault: TokenVault, path: Path) -> None:
     assert bytes.fromhex(token[4:].decode()) in path.read_bytes(), "the checkpoint brought it there"
 
 
+def test_the_log_is_used_again_after_a_checkpoint(vault: TokenVault, path: Path) -> None:
+    sizes = []
+    for turn in range(4):
+        for number in range(500):
+            vault.token(b"%d %d" % (turn, number))
+        vault.settle()
+        vault.checkpoint()
+        sizes.append(path.with_name("tokens.db-wal").stat().st_size)
+    assert sizes[-1] < 2 * sizes[0]
+
+
 def test_a_long_value_gets_no_token(vault: TokenVault) -> None:
     vault.token(bytes(MAX_VALUE))
     with pytest.raises(LimitReached):
@@ -147,6 +159,8 @@ def test_a_changed_value_is_noticed(vault: TokenVault, path: Path) -> None:
 
 
 def test_a_vault_that_cannot_write_says_so_until_it_can(vault: TokenVault, path: Path) -> None:
+    other = vault.token(b"kept before")
+    vault.settle()
     token = vault.token(VALUE)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("begin immediate")
@@ -155,6 +169,7 @@ def test_a_vault_that_cannot_write_says_so_until_it_can(vault: TokenVault, path:
             vault.settle()
         assert VALUE.decode() not in repr(raised.value.__cause__)
     assert vault.token(VALUE) == token
+    assert vault.resolve([token.decode(), other.decode()]) == {other.decode(): b"kept before"}
     connection.execute("rollback")
     connection.close()
     vault.settle()
