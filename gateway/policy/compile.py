@@ -11,11 +11,21 @@ import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from gateway.detectors import SHIPPED, OwnDetector
 from gateway.errors import ConfigError, Problem
 from gateway.model import Method, Target
 from gateway.policy import conditions as when
 from gateway.policy import schema
-from gateway.policy.entries import EVERYONE, GROUP, PRINCIPAL, CompiledEntry, CompiledMask, Label, Terms
+from gateway.policy.entries import (
+    EVERYONE,
+    GROUP,
+    PRINCIPAL,
+    CompiledEntry,
+    CompiledMask,
+    DefinedDetector,
+    Label,
+    Terms,
+)
 from gateway.policy.globs import Globs, is_glob, names_nobody
 from gateway.policy.snapshot import REDACT, Snapshot
 from gateway.verbs import BY_NAME, FREE, VERBS
@@ -64,6 +74,9 @@ class _World:
             self._known(method.key, self.keys, "key", mend, file, (*path, "method", "hmac", "key"))
         return method
 
+    def known_detector(self, name: str, names: frozenset[str], file: str, path: Path) -> None:
+        self._known(name, names, "detector", "write a shipped one (docs/detectors.md), or define it", file, path)
+
     def _known(self, pattern: str, names: frozenset[str], kind: str, mend: str, file: str, path: Path) -> None:
         if is_glob(pattern) or pattern in names:
             return
@@ -83,7 +96,8 @@ def compile_snapshot(
     """
     named = frozenset(label for file in files for label in file.document.labels)
     world = _World(tuple(targets), named, frozenset(keys))
-    labels = _labels(files, world)
+    detectors = _detectors(files, world)
+    labels = _labels(files, world, frozenset(SHIPPED) | {detector.own.name for detector in detectors})
     entries: list[CompiledEntry] = []
     masks: list[CompiledMask] = []
     for file in files:
@@ -95,10 +109,27 @@ def compile_snapshot(
             masks.append(_mask(mask, file.name, ("masks", index), world))
     if world.problems:
         raise ConfigError(*world.problems)
-    return Snapshot(number, tuple(entries), tuple(masks), labels)
+    return Snapshot(number, tuple(entries), tuple(masks), labels, detectors)
 
 
-def _labels(files: Sequence[PolicyFile], world: _World) -> tuple[Label, ...]:
+def _detectors(files: Sequence[PolicyFile], world: _World) -> tuple[DefinedDetector, ...]:
+    """The operator's own."""
+    found: dict[str, DefinedDetector] = {}
+    for file in files:
+        for name, written in file.document.detectors.items():
+            path: Path = ("detectors", name)
+            if name in SHIPPED:
+                world.problems.append(Problem(file.name, path, "is a shipped detector's name", "give it another one"))
+            elif name in found:
+                problem = f"is defined in {found[name].file}, too"
+                world.problems.append(Problem(file.name, path, problem, "remove one of them, or give it another name"))
+            else:
+                own = OwnDetector(name, written.pattern, written.longest(), written.context or (), written.validator)
+                found[name] = DefinedDetector(file.name, own)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _labels(files: Sequence[PolicyFile], world: _World, detectors: frozenset[str]) -> tuple[Label, ...]:
     labels: dict[str, Label] = {}
     for file in files:
         for name, written in file.document.labels.items():
@@ -110,17 +141,20 @@ def _labels(files: Sequence[PolicyFile], world: _World) -> tuple[Label, ...]:
             if is_glob(name):
                 mend = "write it without * and ?, which are wildcards where labels are named"
                 world.problems.append(Problem(file.name, path, "is not a label's name", mend))
-            if written.columns is None:
-                mend = "write `columns: {TARGET: [schema.table.column]}`, or remove it"
+            if written.columns is None and written.detector is None:
+                mend = "write `columns: {TARGET: [schema.table.column]}` or `detector: NAME`, or remove it"
                 world.problems.append(Problem(file.name, path, "is bound to nothing", mend))
             columns = written.columns or {}
             for target in columns:
                 world.known_target(target, file.name, (*path, "columns", target))
+            if written.detector is not None:
+                world.known_detector(written.detector, detectors, file.name, (*path, "detector"))
             labels[name] = Label(
                 name,
                 file.name,
                 tuple(sorted((target, column) for target, bound in columns.items() for column in bound)),
                 world.method(written.default.method, file.name, (*path, "default")) if written.default else None,
+                written.detector,
             )
     return tuple(labels[name] for name in sorted(labels))
 

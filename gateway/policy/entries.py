@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.detectors import OwnDetector
 from gateway.model import Access, Durability, Method, Operation
 from gateway.policy.conditions import AccessCondition, ClockCondition, OperationCondition, TrustedFunctions, Until
 from gateway.verbs import FREE
@@ -104,15 +105,25 @@ class CompiledMask:
 
 
 @dataclass(frozen=True, slots=True)
+class DefinedDetector:
+    """A detector of the operator's own, and the file that defines it."""
+
+    file: str
+    own: OwnDetector
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """A kind of sensitive data.
 
-    file     where it is defined
-    columns  pairs of a target glob and a glob of ``schema.table.column``
-    default  the method when no mask says anything, None: redact
+    file      where it is defined
+    columns   pairs of a target glob and a glob of ``schema.table.column``
+    default   the method when no mask says anything, None: redact
+    detector  finds it in other values, None: nothing is searched for
     """
 
     name: str
     file: str
     columns: tuple[tuple[str, str], ...]
     default: Method | None = None
+    detector: str | None = None

@@ -135,6 +135,6 @@ def _masks(snapshot: Snapshot, access: Access, operation: Operation | None) -> I
     on_target = {label for _, label in snapshot.column_labels(access.target.name)}
     shown = on_target if operation is None else operation.labels
     for label in snapshot.labels:
-        if label.name in shown:
+        if label.name in shown or label.detector is not None:
             files = sorted({mask.file for mask in deciding_masks(label, fitting)})
             yield MaskFinding(label.name, policy.method_for((label.name,)), tuple(files))

@@ -31,6 +31,7 @@ def review(snapshot: Snapshot, targets: Sequence[Target], now: float) -> tuple[P
             _without_target((*snapshot.entries, *snapshot.masks), targets),
             _labels_elsewhere(snapshot, targets),
             _no_label(snapshot),
+            _unused_detectors(snapshot),
             _folded(snapshot),
             _shadowed(snapshot.entries, targets),
         )
@@ -92,6 +93,15 @@ def _no_label(snapshot: Snapshot) -> Iterator[Problem]:
             if isinstance(condition, (when.TouchesLabel, when.CoversLabels)) and not condition.globs.any(known):
                 path = (*entry.path, "sql", "labels_touched")
                 yield Problem(entry.file, path, "fits no label", "mend it; the labels are under `labels`")
+
+
+def _unused_detectors(snapshot: Snapshot) -> Iterator[Problem]:
+    used = {label.detector for label in snapshot.labels}
+    for defined in snapshot.detectors:
+        name = defined.own.name
+        if name not in used:
+            mend = f"write `detector: {name}` in a label, or remove it"
+            yield Problem(defined.file, ("detectors", name), "is used by no label", mend)
 
 
 def _folded(snapshot: Snapshot) -> Iterator[Problem]:

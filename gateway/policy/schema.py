@@ -17,10 +17,12 @@ import re2
 from msgspec import Meta
 
 from gateway.config.markers import Parsed, PositiveDuration, parse_label
+from gateway.detectors import Validator
 from gateway.model import Durability, Factor, Method, MethodName, PrincipalKind
 from gateway.policy import values
 from gateway.policy.conditions import Network
 from gateway.policy.globs import names_nobody
+from gateway.policy.widths import width
 
 Text = Annotated[str, Parsed(values.parse_text, "name")]
 Glob = Annotated[str, Parsed(values.parse_glob, "name or glob")]
@@ -36,6 +38,9 @@ Zone = Annotated[ZoneInfo, Parsed(values.parse_zone, "time zone")]
 Moment = Annotated[datetime.datetime, Parsed(values.parse_moment, "date, time and zone")]
 Expression = Annotated[re2._Regexp, Parsed(values.parse_expression, "regular expression")]
 
+Pattern = Annotated[str, Parsed(values.parse_pattern, "regular expression")]
+DetectorName = Annotated[str, Parsed(values.parse_detector, "detector's name")]
+
 NotEmpty = Meta(min_length=1)
 """An empty list would match nothing; said so instead of guessing (policy.md, semantics 2)."""
 
@@ -43,6 +48,13 @@ Globs = Annotated[tuple[Glob, ...], NotEmpty]
 
 MAX_KEPT = 64
 """Characters that ``partial`` may keep at one end; a method that keeps more shows the value."""
+
+
+MAX_VALUE = 1024
+"""Bytes of a value that an own detector finds: a stream holds back as much. Secrets of services end at about 250."""
+
+MAX_CONTEXT = 50
+"""Context words of one detector; the longest list of a shipped one has 20."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,15 +214,50 @@ class DefaultMethod(Section, frozen=True):
 
 
 class LabelEntry(Section, frozen=True):
-    """A kind of sensitive data and where it lies: target glob -> globs of ``schema.table.column``."""
+    """A kind of sensitive data and where it lies: target glob -> globs of ``schema.table.column``.
+
+    ``detector`` finds it in other values, too.
+    """
 
     LATER = {
         "json": "remove it and bind the label to `columns`; the whole JSON value is masked then",
-        "detector": "remove it and bind the label to `columns`; values are not searched for patterns yet",
     }
 
     columns: Annotated[dict[Glob, Annotated[tuple[Column, ...], NotEmpty]], NotEmpty] | None = None
+    detector: DetectorName | None = None
     default: DefaultMethod | None = None
+
+
+class DetectorEntry(Section, frozen=True):
+    """A detector of the operator's own. ``max_length`` (bytes) is for a pattern whose matches have no longest one."""
+
+    pattern: Pattern
+    max_length: Annotated[int, Meta(ge=1, le=MAX_VALUE)] | None = None
+    context: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=MAX_CONTEXT)] | None = None
+    validator: Validator | None = None
+
+    def __post_init__(self) -> None:
+        self.longest()
+
+    def longest(self) -> int:
+        """Bytes of the longest match; raises ValueError, with the mend, where nobody could search for it."""
+        shortest, longest = width(self.pattern)
+        if shortest == 0:
+            raise ValueError("has a pattern that matches the empty text; write it so that it needs a character")
+        if longest is None:
+            if self.max_length is None:
+                raise ValueError(
+                    "has a pattern without an end (*, + or {n,}) and no `max_length`; bound it, such as {1,20}, "
+                    "or write `max_length`, the bytes of the longest value"
+                )
+            return self.max_length
+        if self.max_length is not None:
+            raise ValueError(
+                f"has a `max_length`, but its pattern ends by itself; remove it ({longest} bytes is meant)"
+            )
+        if longest > MAX_VALUE:
+            raise ValueError(f"matches up to {longest} bytes; write a pattern of at most {MAX_VALUE}")
+        return longest
 
 
 class MaskEntry(WhoAndWhat, frozen=True, kw_only=True):
@@ -238,6 +285,7 @@ class PolicyDocument(Section, frozen=True):
     }
 
     labels: dict[Text, LabelEntry] = {}
+    detectors: dict[DetectorName, DetectorEntry] = {}
     allow: tuple[AllowEntry, ...] = ()
     deny: tuple[DenyEntry, ...] = ()
     masks: tuple[MaskEntry, ...] = ()

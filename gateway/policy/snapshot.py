@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from gateway.detectors import OwnDetector
 from gateway.model import Access, Decision, Durability, Method, Operation, Outcome
-from gateway.policy.entries import CompiledEntry, CompiledMask, Label, SessionLimits
+from gateway.policy.entries import CompiledEntry, CompiledMask, DefinedDetector, Label, SessionLimits
 from gateway.policy.globs import Globs
 from gateway.verbs import VERBS
 
@@ -27,12 +28,19 @@ class AccessPolicy:
 
     Principal, target and address are fixed by `Snapshot.for_access`; a change of any of them (groups that were
     re-read, too) needs a new one.
+
+    methods        label -> how its values are shown
+    detected       detector -> how what it finds is shown: the strictest over the labels that name it. Never clear:
+                   what is shown anyway isn't searched for
+    own_detectors  those of them that are the operator's own
     """
 
     allows: tuple[CompiledEntry, ...]
     denies: tuple[CompiledEntry, ...]
     methods: Mapping[str, Method]
     looks_at_clock: bool
+    detected: Mapping[str, Method]
+    own_detectors: tuple[OwnDetector, ...]
 
     def admits(self, now: float) -> Decision:
         """May it connect? Yes when some allow could apply to some operation (semantics 3).
@@ -105,16 +113,21 @@ class Snapshot:
     entries: tuple[CompiledEntry, ...]
     masks: tuple[CompiledMask, ...]
     labels: tuple[Label, ...]
+    detectors: tuple[DefinedDetector, ...] = ()
 
     def for_access(self, access: Access) -> AccessPolicy:
         """The part that concerns ``access``: keep it for as long as the snapshot and the access stay the same."""
         fitting = [entry for entry in self.entries if entry.fits(access)]
         masks = [mask for mask in self.masks if mask.fits(access)]
+        methods = {label.name: _method(label, masks) for label in self.labels}
+        detected = _detected(self.labels, methods)
         return AccessPolicy(
             allows=tuple(entry for entry in fitting if entry.effect == "allow"),
             denies=tuple(entry for entry in fitting if entry.effect == "deny"),
-            methods=MappingProxyType({label.name: _method(label, masks) for label in self.labels}),
+            methods=MappingProxyType(methods),
             looks_at_clock=any(entry.clock for entry in fitting),
+            detected=MappingProxyType(detected),
+            own_detectors=tuple(one.own for one in self.detectors if one.own.name in detected),
         )
 
     def admits(self, access: Access, now: float) -> Decision:
@@ -186,6 +199,15 @@ def deciding_masks(label: Label, masks: Iterable[CompiledMask]) -> list[Compiled
 def _method(label: Label, masks: Iterable[CompiledMask]) -> Method:
     deciding = deciding_masks(label, masks)
     return strictest(mask.method for mask in deciding) if deciding else label.default or REDACT
+
+
+def _detected(labels: Iterable[Label], methods: Mapping[str, Method]) -> dict[str, Method]:
+    found: dict[str, list[Method]] = {}
+    for label in labels:
+        if label.detector is not None:
+            found.setdefault(label.detector, []).append(methods[label.name])
+    strict = {detector: strictest(several) for detector, several in found.items()}
+    return {detector: method for detector, method in strict.items() if method.name != "clear"}
 
 
 def _durability(allows: Iterable[CompiledEntry]) -> Durability:

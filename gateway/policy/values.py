@@ -24,6 +24,7 @@ that needs more is better written as several."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])", re.ASCII)
 _MIDNIGHT = 24 * 60
+_DETECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 _RE2 = re2.Options()
 _RE2.log_errors = False
@@ -136,6 +137,13 @@ def parse_moment(text: str) -> datetime.datetime:
     return moment
 
 
+def parse_detector(text: str) -> str:
+    """A detector's name."""
+    if _DETECTOR.fullmatch(text) is None:
+        raise ValueError("is not a detector's name; write small letters, digits and _, such as staff_id")
+    return text
+
+
 def parse_expression(text: str) -> re2._Regexp:
     """A regular expression in RE2's syntax."""
     if not text or len(text) > MAX_TEXT:
@@ -145,3 +153,9 @@ def parse_expression(text: str) -> re2._Regexp:
     except re2.error as error:
         said = str(error.args[0], "utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
         raise ValueError(f"is not a regular expression ({said.partition(':')[0]}); RE2's syntax is meant") from None
+
+
+def parse_pattern(text: str) -> str:
+    """A regular expression in RE2's syntax, as it is written."""
+    parse_expression(text)
+    return text

@@ -39,6 +39,9 @@ LABEL = "labels: {pii.email: {columns: {orders: [a.b.c]}}}"
         ),
         ("labels: {a: {columns: {oders: [a.b.c]}}}", ("labels", "a", "columns", "oders"), "did you mean `orders`"),
         ("labels: {a: {}}", ("labels", "a"), "bound to nothing"),
+        ("labels: {a: {detector: emial}}", ("labels", "a", "detector"), "did you mean `email`"),
+        ("labels: {a: {detector: qqq}}", ("labels", "a", "detector"), "docs/detectors.md"),
+        ("detectors: {email: {pattern: a}}", ("detectors", "email"), "shipped"),
         ("labels: {a: {default: {method: redact}}}", ("labels", "a"), "bound to nothing"),
         ("labels: {'a*': {columns: {orders: [a.b.c]}}}", ("labels", "a*"), "wildcards"),
         (LABEL, ("labels", "pii.email"), "defined in 0.yaml, too"),
@@ -91,3 +94,15 @@ def test_a_snapshot_cannot_be_changed() -> None:
         policy.entries[0].observe = True  # type: ignore[misc]  # that is the point
     with pytest.raises(TypeError):
         policy.for_access(access()).methods["a"] = Method("clear")  # type: ignore[index]  # that is the point
+
+
+def test_an_own_detector_is_defined_once() -> None:
+    own = "detectors: {staff: {pattern: a}}"
+    found = problems(own, own)
+    assert [(problem.file, problem.path) for problem in found] == [("1.yaml", ("detectors", "staff"))]
+    assert "0.yaml, too" in found[0].problem
+
+
+def test_a_label_finds_the_nearest_own_detector() -> None:
+    found = problems("detectors: {staff_id: {pattern: a}}", "labels: {a: {detector: staf_id}}")
+    assert "did you mean `staff_id`" in found[0].mend

@@ -33,6 +33,7 @@ masks: [{labels: ["pii.*"], method: redact}]
         ("allow: [{name: a, groups: [g]}]\ndeny: [{name: a, groups: [h]}]", ("deny", 0), "entry 1 under allow"),
         ("allow: [{name: a, groups: [g], until: '2020-01-01T00:00:00Z'}]", ("allow", 0, "until"), "has ended"),
         ("allow: [{name: a, targets: [orders]}]", ("allow", 0), "everybody"),
+        ("detectors: {staff: {pattern: a}}", ("detectors", "staff"), "no label"),
         ("allow: [{name: a, groups: [g], targets: ['web-*']}]", ("allow", 0), "no configured target"),
         ("allow: [{name: a, groups: [g], targets: [orders, 'w*']}]", ("allow", 0, "targets"), "`w*` fits no"),
         ("deny: [{name: a, tags: {env: test}}]", ("deny", 0), "no configured target"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from policy.made import NOON, SANDBOX, access, operation, snapshot, target
 
+from gateway.detectors import OwnDetector
 from gateway.model import Decision, Method, Outcome
 from gateway.policy import SessionLimits, Snapshot
 from gateway.policy.entries import Label
@@ -367,6 +368,47 @@ def test_column_labels_are_those_of_the_target() -> None:
     assert policy.column_labels("orders") == (("*.*.ssn", "a"), ("crm.*.email", "b"), ("public.t.x", "b"))
     assert policy.column_labels("sandbox") == (("*.*.ssn", "a"), ("public.t.y", "a"))
     assert policy.labels[1] == Label("b", "0.yaml", (("orders", "crm.*.email"), ("orders", "public.t.x")))
+
+
+# ---------------------------------------------------------------- detectors
+
+DETECTED = """
+labels:
+  pii.email: {detector: email}
+  pii.contact: {detector: email, default: {method: {partial: {keep_last: 4}}}}
+  pii.ssn: {detector: us_ssn, columns: {orders: [x.y.z]}}
+  hr.staff: {detector: staff_id}
+  hr.room: {detector: room}
+detectors:
+  staff_id: {pattern: '\\bE\\d{6}\\b', context: [staff, Personal], validator: luhn}
+  room: {pattern: 'R[0-9]+', max_length: 10}
+  unused: {pattern: U}
+masks:
+  - {labels: [pii.ssn, hr.room], groups: [dba], method: clear}
+  - {labels: ["pii.*"], groups: [dba], method: clear}
+  - {labels: [pii.contact], groups: [dba], targets: [sandbox], method: redact}
+"""
+
+
+def test_what_a_detector_finds_is_shown_by_the_strictest_of_its_labels() -> None:
+    policy = snapshot(DETECTED).for_access(ALICE)
+    assert policy.detected == dict.fromkeys(("email", "us_ssn", "staff_id", "room"), REDACT)
+
+
+def test_what_is_clear_anyway_is_not_searched_for() -> None:
+    assert snapshot(DETECTED).for_access(DBA).detected == {"staff_id": REDACT}
+    in_sandbox = snapshot(DETECTED).for_access(access("dora", "dba", to=SANDBOX))
+    assert in_sandbox.detected == {"email": REDACT, "staff_id": REDACT}
+
+
+def test_own_detectors_come_with_those_that_are_searched_for() -> None:
+    staff = OwnDetector("staff_id", r"\bE\d{6}\b", 7, ("staff", "Personal"), "luhn")
+    assert snapshot(DETECTED).for_access(DBA).own_detectors == (staff,)
+    assert snapshot(DETECTED).for_access(ALICE).own_detectors == (OwnDetector("room", "R[0-9]+", 10), staff)
+
+
+def test_a_label_with_a_detector_alone_has_no_columns() -> None:
+    assert snapshot(DETECTED).column_labels("orders") == (("x.y.z", "pii.ssn"),)
 
 
 # ---------------------------------------------------------------- 11: observe

@@ -8,11 +8,10 @@ import re2
 
 from gateway.detectors import OwnDetector, Validator
 from gateway.masking.detectors.checksums import luhn, mod97
-from gateway.masking.detectors.shape import ALPHANUMERIC, Check, DetectorInfo, Shape, Span, any_text
+from gateway.masking.detectors.shape import SEPARATOR, Check, DetectorInfo, Shape, Span
 
-_VALIDATORS: Mapping[Validator, Callable[[bytes], bool]] = {"luhn": luhn, "mod97": mod97}
-
-_NOT_ALPHANUMERIC = bytes(code for code in range(256) if code not in ALPHANUMERIC)
+_GAPS = b" -./_:"
+"""What may stand between the digits that a validator adds up."""
 
 
 def own_detector(own: OwnDetector) -> DetectorInfo:
@@ -23,15 +22,26 @@ def own_detector(own: OwnDetector) -> DetectorInfo:
 
 
 def _check(validator: Validator | None) -> Check:
-    if validator is None:
-        return any_text
-    is_valid = _VALIDATORS[validator]
+    is_valid = None if validator is None else _VALIDATORS[validator]
 
     def check(data: bytes, start: int, end: int) -> Span | None:
-        """The check digits over letters and digits; gaps don't count. What can't be computed isn't valid."""
-        compact = data[start:end].translate(None, _NOT_ALPHANUMERIC).upper()
-        if validator == "luhn" and not compact.isdigit():
-            return None
-        return (start, end) if compact and is_valid(compact) else None
+        """What stands in front of a `SEPARATOR`, which a pattern such as ``.`` matches, too, if it has check digits."""
+        cut = data.find(SEPARATOR, start, end)
+        if cut >= 0:
+            end = cut
+        return (start, end) if start < end and (is_valid is None or is_valid(data[start:end])) else None
 
     return check
+
+
+def _is_luhn(value: bytes) -> bool:
+    digits = value.translate(None, _GAPS)
+    return digits.isdigit() and luhn(digits)
+
+
+def _is_mod97(value: bytes) -> bool:
+    compact = value.translate(None, _GAPS).upper()
+    return compact.isalnum() and mod97(compact)
+
+
+_VALIDATORS: Mapping[Validator, Callable[[bytes], bool]] = {"luhn": _is_luhn, "mod97": _is_mod97}

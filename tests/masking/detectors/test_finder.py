@@ -144,3 +144,16 @@ def test_an_own_detector_beyond_ascii() -> None:
     text = "die Größe Ü \N{EN DASH} Größe Z".encode()
     assert [text[match.start : match.end].decode() for match in finder([], [own]).find(text)] == ["Größe Ü", "Größe Z"]
     assert finder([], [own]).find(b"\xff" + text)
+
+
+def test_an_own_detector_stops_at_a_separator() -> None:
+    search = finder([], [OwnDetector("rest", r"(?s)id:.{1,20}", 83)])
+    assert search.find(b"id:abc\0id:def") == [Match(0, 6, "rest"), Match(7, 13, "rest")]
+    assert not finder([], [OwnDetector("any", r"(?s)\x00.", 5)]).find(b"a\0b")
+
+
+def test_a_pattern_with_very_many_states_misses_nothing() -> None:
+    """`re2.Set` says no where its memory isn't enough for two states; far from that it only becomes slower."""
+    own = OwnDetector("greedy", "(?:[ab]*a[ab]{300}c|zz)".replace("*", "{0,300}"), 2408)
+    text = b"abbabaaab" * 3000
+    assert finder(DETECTORS, [own]).find(text + b" zz " + text) == [Match(len(text) + 1, len(text) + 3, "greedy")]
