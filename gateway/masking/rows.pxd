@@ -25,3 +25,17 @@ cpdef tuple skip_rows(bytes data, Py_ssize_t pos, int kind)
     index=Py_ssize_t, offset=Py_ssize_t,
 )
 cpdef bytes mask_rows(bytes data, Py_ssize_t pos, Py_ssize_t end, tuple plan)
+
+@cython.locals(
+    view="const unsigned char *", target="unsigned char *", judged="const unsigned char *",
+    value="const unsigned char *", out=bytearray, verdicts=bytes, found=bytes, look=tuple,
+    columns=Py_ssize_t, capacity=Py_ssize_t, written=Py_ssize_t, begin=Py_ssize_t, shortest=Py_ssize_t,
+    length=int64_t, size=int64_t, stop=Py_ssize_t, index=Py_ssize_t, offset=Py_ssize_t,
+    bad="unsigned char", whole=bint,
+)
+cpdef tuple gather(
+    bytes data, Py_ssize_t pos, Py_ssize_t end, tuple looks, Py_ssize_t most_rows, Py_ssize_t most_bytes
+)
+
+@cython.locals(view="const unsigned char *", values=list, stop=Py_ssize_t, size=int64_t, _index=Py_ssize_t)
+cpdef list column(bytes data, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t wanted)

@@ -19,6 +19,11 @@ from typing import TypeAlias
 
 from gateway.errors import PeerError
 
+Look: TypeAlias = tuple[bytes | None, int, Callable[[bytes], bytes | None]]
+"""How `gather` takes the texts of one column's cells: 256 bytes, of which those that aren't 0 stand for bytes that a
+cell may not hold to be taken as it is (None: no cell is); how many bytes a cell has to have at least; and what takes
+the others apart, None when it can't."""
+
 Cell: TypeAlias = bytes | Callable[[bytes], bytes | None] | None
 """What happens to one column: None keeps it, bytes (from `framed`) replace each value that is not NULL,
 a callable turns a value into another, or into NULL (None)."""
@@ -29,6 +34,10 @@ COMPILED = not __file__.endswith(".py")
 _DATA_ROW = 0x44
 _HEADER = 5
 """Kind and length."""
+SEPARATOR = b"\0"
+"""Stands between texts that are searched together. PostgreSQL's texts don't hold it and no detector matches across it
+(detectors/shape.py), so that what is found in all of them is what is found in each."""
+
 _SPARE = 4096
 """Bytes of room for replacements that are longer than what they replace, before the buffer grows."""
 
@@ -166,3 +175,102 @@ def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> bytes:
     for offset in range(pos - run):
         target[written + offset] = view[run + offset]
     return bytes(target[: written + pos - run])
+
+
+def gather(
+    data: bytes, pos: int, end: int, looks: tuple[Look | None, ...], most_rows: int, most_bytes: int
+) -> tuple[int, bytes | None]:
+    """The texts of some columns of the next rows of ``data[pos:end]``, each with `SEPARATOR` behind it.
+
+    Returns ``(stop, texts)``: where the rows end that were looked at (at most ``most_rows``, and no further one once
+    ``most_bytes`` were passed), and their texts; None when something in them has to be looked at on its own. Raises as
+    `mask_rows` does.
+    """
+    if pos < 0 or end > len(data) or pos > end:
+        raise ValueError("pos and end lie outside of data")
+    view = data
+    columns = len(looks)
+    begin = pos
+    capacity = min(4 * (end - pos), 2 * most_bytes)
+    out = bytearray(capacity)
+    target = out
+    written = 0
+    whole = True
+    while pos < end and most_rows > 0 and pos - begin < most_bytes:
+        most_rows -= 1
+        if end - pos < 7 or view[pos] != _DATA_ROW:
+            raise PeerError("a row does not parse: no complete DataRow")
+        length = _int32(view, pos + 1)
+        if length < 6 or length > end - pos - 1:
+            raise PeerError("a row does not parse: wrong length")
+        stop = pos + 1 + length
+        if view[pos + 5] * 256 + view[pos + 6] != columns:
+            raise PeerError("a row does not parse: another number of columns than described")
+        pos += 7
+        for index in range(columns):
+            if stop - pos < 4:
+                raise PeerError("a row does not parse: a cell is cut")
+            size = _int32(view, pos)
+            pos += 4
+            if size == -1:
+                continue
+            if size < 0 or size > stop - pos:
+                raise PeerError("a row does not parse: wrong cell length")
+            look = looks[index]
+            if look is None:
+                pos += size
+                continue
+            verdicts, shortest, texts = look
+            if size < shortest or not whole:
+                pos += size
+                continue
+            if size >= most_bytes:  # on its own: a copy of it would be for nothing
+                whole = False
+                pos += size
+                continue
+            if verdicts is not None and written + size < capacity:
+                judged = verdicts
+                bad = 0
+                for offset in range(size):
+                    target[written + offset] = view[pos + offset]
+                    bad |= judged[view[pos + offset]]
+                if not bad:
+                    written += size
+                    target[written] = 0
+                    written += 1
+                    pos += size
+                    continue
+            found = texts(data[pos : pos + size])
+            pos += size
+            if found is None or written + len(found) >= capacity:
+                whole = False
+                continue
+            value = found
+            for offset in range(len(found)):
+                target[written + offset] = value[offset]
+            written += len(found)
+            target[written] = 0
+            written += 1
+        if pos != stop:
+            raise PeerError("a row does not parse: bytes behind the last cell")
+    return pos, bytes(target[:written]) if whole else None
+
+
+def column(data: bytes, pos: int, end: int, wanted: int) -> list[bytes]:
+    """The values of one column of ``data[pos:end]``, rows that `gather` has found to be whole, without NULLs."""
+    view = data
+    values = []
+    while pos < end:
+        stop = pos + 1 + _int32(view, pos + 1)
+        pos += 7
+        for _index in range(wanted):
+            size = _int32(view, pos)
+            pos += 4
+            if size > 0:
+                pos += size
+        size = _int32(view, pos)
+        pos += 4
+        if size >= 0:
+            values.append(data[pos : pos + size])
+        pos = stop
+    return values
