@@ -4,7 +4,9 @@ fields      `Field`, and RowDescription into fields
 provenance  which labels a result column carries (postgres.md, Masking 1 and 2)
 methods     what a method makes of a value of each type, with which keys
 keyed       what hmac makes of it
-plan        `plan_row`: fields and methods -> `RowMask`
+cells       what methods and detection do inside values of each type, in both formats
+searching   detection on rows, many cells at once
+plan        `plan_row`: fields, methods and detection -> `RowMask`
 detectors   values found in text: patterns, check digits, context words
 spans       what was found, without overlaps
 detection   what is searched for, for one principal on one target

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import pytest
@@ -149,6 +149,122 @@ def outcome(rows: ModuleType, data: bytes, plan: Plan) -> bytes | None:
     except PeerError:
         return None
     return masked
+
+
+def letters(value: bytes) -> bytes | None:
+    """Takes a cell apart; None where that can't be done."""
+    return None if value.startswith(b"?") else b"<" + value + b">"
+
+
+BACKSLASH = bytes(code == ord("\\") for code in range(256))
+LOOKS = (None, (BACKSLASH, 0, letters), (BACKSLASH, 3, letters), (None, 0, letters))
+Look = tuple[bytes | None, int, Callable[[bytes], bytes | None]]
+
+
+def gathered(values: Sequence[tuple[Value, ...]], looks: Sequence[Look | None], most: int) -> bytes | None:
+    """The slow and plain meaning of gather."""
+    texts = []
+    for row_values in values:
+        for value, look in zip(row_values, looks, strict=True):
+            if value is None or look is None or len(value) < look[1]:
+                continue
+            if len(value) >= most:
+                return None
+            text = value if look[0] is not None and b"\\" not in value else look[2](value)
+            if text is None:
+                return None
+            texts.append(text + b"\0")
+    return b"".join(texts)
+
+
+LookedAt = tuple[list[tuple[Value, ...]], tuple[Look | None, ...]]
+
+
+@st.composite
+def looked_at(draw: st.DrawFn) -> LookedAt:
+    columns = draw(st.integers(0, 5))
+    looks = draw(st.tuples(*[st.sampled_from(LOOKS)] * columns))
+    value = st.none() | st.binary(max_size=6) | st.sampled_from([b"?", b"a\\b", b"long" * 20])
+    return draw(st.lists(st.tuples(*[value] * columns), max_size=20)), looks
+
+
+class TestGather:
+    @given(result=looked_at(), before=st.binary(max_size=9), most_rows=st.integers(1, 5))
+    def test_means_what_the_plain_version_means(
+        self,
+        rows: ModuleType,
+        result: LookedAt,
+        before: bytes,
+        most_rows: int,
+    ) -> None:
+        values, looks = result
+        data = before + b"".join(row(*each) for each in values)
+        pos = len(before)
+        while values:
+            stop, texts = rows.gather(data, pos, len(data), looks, most_rows, 1000)
+            assert stop == pos + len(b"".join(row(*each) for each in values[:most_rows]))
+            assert texts == gathered(values[:most_rows], looks, 1000)
+            pos, values = stop, values[most_rows:]
+        assert rows.gather(data, pos, len(data), looks, most_rows, 1000) == (pos, b"")
+
+    @given(result=looked_at(), most_bytes=st.integers(1, 100))
+    def test_texts_that_do_not_fit_are_not_known(self, rows: ModuleType, result: LookedAt, most_bytes: int) -> None:
+        values, looks = result
+        data = b"".join(row(*each) for each in values)
+        pos = count = 0
+        while pos < len(data):
+            stop, texts = rows.gather(data, pos, len(data), looks, 1000, most_bytes)
+            size = 0
+            seen = []
+            while size < stop - pos:
+                assert size < most_bytes
+                seen.append(values[count])
+                size += len(row(*values[count]))
+                count += 1
+            assert size == stop - pos
+            assert texts in (None, gathered(seen, looks, 1 << 20))
+            pos = stop
+
+    @given(values=st.lists(st.tuples(*[st.none() | st.binary(max_size=6)] * 3)), wanted=st.integers(0, 2))
+    def test_one_column(self, rows: ModuleType, values: list[tuple[Value, ...]], wanted: int) -> None:
+        data = b"x" + b"".join(row(*each) for each in values)
+        expected = [each[wanted] for each in values if each[wanted] is not None]
+        assert rows.column(data, 1, len(data), wanted) == expected
+
+    def test_both_lives_agree_on_damaged_rows(self, compiled_rows: ModuleType, source_rows: ModuleType) -> None:
+        good = row(b"abc", None, b"1")
+        for at in range(len(good)):
+            for byte in (0, 1, 2, 3, 4, 68, 127, 128, 255):
+                damaged = good[:at] + bytes([byte]) + good[at + 1 :]
+                told = [gathering(each, damaged, LOOKS[1:]) for each in (compiled_rows, source_rows)]
+                assert told[0] == told[1], (at, byte)
+
+    @given(noise=st.binary(max_size=60), at=st.integers(0, 40))
+    def test_what_it_takes_for_rows_is_rows(self, rows: ModuleType, noise: bytes, at: int) -> None:
+        good = row(b"abc", None, b"1")
+        damaged = good[:at] + noise + good[at + len(noise) :]
+        whole = gathering(rows, damaged, LOOKS[1:]) is not None
+        assert whole == (outcome(rows, damaged, (None, None, None)) is not None)
+
+    @pytest.mark.parametrize(("pos", "end"), [(-1, 3), (0, 1000), (5, 3)])
+    def test_bounds_are_checked(self, rows: ModuleType, pos: int, end: int) -> None:
+        with pytest.raises(ValueError, match="outside"):
+            rows.gather(row(b"a"), pos, end, (None,), 1, 1)
+
+    def test_a_failing_function_lets_nothing_through(self, rows: ModuleType) -> None:
+        def fail(value: bytes) -> bytes:
+            raise RuntimeError("no")
+
+        with pytest.raises(RuntimeError):
+            rows.gather(row(b"a"), 0, len(row(b"a")), ((None, 0, fail),), 1, 1000)
+
+
+def gathering(rows: ModuleType, data: bytes, looks: Sequence[Look | None]) -> tuple[int, bytes | None] | None:
+    try:
+        told: tuple[int, bytes | None] = rows.gather(data, 0, len(data), tuple(looks), 1000, 1000)
+    except PeerError:
+        return None
+    return told
 
 
 class TestSkipRows:
