@@ -237,6 +237,10 @@ class RowRewriter(Protocol):
     def masked(self) -> tuple[int, ...]:
         """Which columns it rewrites."""
 
+    @property
+    def at_once(self) -> int:
+        """Bytes of rows that it rewrites without holding up other sessions; more of them are for a thread."""
+
     def apply(self, data: bytes) -> bytes:
         """Raises PeerError when a row does not parse."""
 

@@ -12,6 +12,7 @@ cdef int64_t _int32(const unsigned char *view, Py_ssize_t pos) noexcept
 cdef class Relay:
     cdef public object ask
     cdef public bint stale
+    cdef public object large
     cdef public list to_server
     cdef public list to_client
     cdef public list results

@@ -72,7 +72,8 @@ class Relay:
     """One session after login.
 
     Feed `receive_client` and `receive_server`; then, while `ask` is set, answer it by `decided`; while `stale` is
-    set, reload the catalogue and call `catalogue_reloaded`. What is to be sent stands in `to_server` and
+    set, reload the catalogue and call `catalogue_reloaded`; while `large` is set, rewrite these rows somewhere else and
+    call `rewritten`. Meanwhile nothing more of the target's is looked at. What is to be sent stands in `to_server` and
     `to_client`, what ended in `results`: whoever takes them leaves an empty list.
     """
 
@@ -81,6 +82,8 @@ class Relay:
     ) -> None:
         self.ask: Ask | None = None
         self.stale = False
+        self.large: tuple[RowRewriter, bytes] | None = None
+        """Rows that would hold up other sessions, and who rewrites them."""
         self.to_server: list[bytes] = []
         self.to_client: list[bytes] = []
         self.results: list[Result] = []
@@ -434,11 +437,11 @@ class Relay:
         server = self._server
         if server:
             server += data
-            if len(server) < self._server_need or self.stale:
+            if len(server) < self._server_need or self.stale or self.large is not None:
                 return
             data = bytes(server)
             server.clear()
-        elif self.stale:
+        elif self.stale or self.large is not None:
             server += data
             return
         self._run_server(data)
@@ -447,9 +450,25 @@ class Relay:
         """Plan again; what is unknown even now is masked whole."""
         self.stale = False
         self._final = True
+        self._go_on()
+
+    def rewritten(self, masked: bytes) -> None:
+        """What `large` was made into."""
+        self.large = None
+        self._masked(self._sent[0], masked)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """With what has come from the target meanwhile."""
         data = bytes(self._server)
         self._server.clear()
         self._run_server(data)
+
+    def _masked(self, head: Sent, masked: bytes) -> None:
+        head.size += len(masked)
+        if self.keep_rows:
+            self._keep(head, masked)
+        self.to_client.append(masked)
 
     def _run_server(self, buf: bytes) -> None:
         pos, start, end = 0, 0, len(buf)
@@ -498,13 +517,13 @@ class Relay:
                     if length > MAX_MASKED_ROW:
                         raise LimitReached(f"a row with masked columns is larger than {MAX_MASKED_ROW} bytes")
                     break
-                masked = plan.apply(view[pos:done])
                 head.rows += rows
-                head.size += len(masked)
-                if self.keep_rows:
-                    self._keep(head, masked)
                 out.append(view[start:pos])
-                out.append(masked)
+                if done - pos > plan.at_once:
+                    self.large = plan, view[pos:done]
+                    pos = start = done
+                    break
+                self._masked(head, plan.apply(view[pos:done]))
                 pos = start = done
                 continue
             if stop > end:

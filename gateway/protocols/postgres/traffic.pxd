@@ -14,6 +14,7 @@ cdef class Traffic:
     cdef public bint _holding
     cdef public bint _answering
     cdef public bint _reloading
+    cdef public bint _rewriting
     cdef public bint _committing
     cdef public bint _syncing
     cdef public bint _over

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from gateway.audit.events import CancelRequested
 from gateway.errors import GatewayError, PeerError, SessionEnded
-from gateway.model import Verdict
+from gateway.model import RowRewriter, Verdict
 from gateway.net import StreamTransport
 from gateway.protocols.postgres import errors
 from gateway.protocols.postgres.reading import Reading
@@ -103,6 +103,7 @@ class Traffic:
         self._holding = False
         self._answering = False
         self._reloading = False
+        self._rewriting = False
         self._committing = False
         self._syncing = False
         self._over = False
@@ -160,6 +161,8 @@ class Traffic:
             relay.decided(verdict)
         if relay.stale and not self._reloading:
             self._reload()
+        if relay.large is not None and not self._rewriting:
+            self._rewrite(*relay.large)
         if relay.kept:
             self._keep()
         if relay.results:
@@ -264,6 +267,24 @@ class Traffic:
             return
         try:
             self._relay.catalogue_reloaded()
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self.end(error)
+            return
+        self._again()
+
+    def _rewrite(self, mask: RowRewriter, rows: bytes) -> None:
+        """In a thread: other sessions go on, and so does what this one's client says. Rows behind these wait."""
+        self._rewriting = True
+        self._from_server.shut("masking")
+        self._dialler.in_thread(mask.apply, rows).addCallbacks(self._rewritten, self._failed)
+
+    def _rewritten(self, masked: bytes) -> None:
+        self._rewriting = False
+        self._from_server.open("masking")
+        if self._over:
+            return
+        try:
+            self._relay.rewritten(masked)
         except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
             self.end(error)
             return

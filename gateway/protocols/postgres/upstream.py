@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from scramp import ScramClient, ScramException
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from gateway.errors import ConfigError, PeerError, SecretUnavailable, TargetUnavailable
@@ -273,6 +274,10 @@ class Dialler:
             loop.call_soon if loop is not None else partial(reactor.callLater, 0)
         )
         """Runs what it is given when all that is ready now has been read."""
+        self.in_thread: Callable[[Callable[[bytes], bytes], bytes], Deferred[bytes]] = partial(
+            deferToThreadPool, reactor, reactor.getThreadPool()
+        )
+        """Runs a function where it holds up nobody."""
         self._clock = clock
         self._contexts: dict[TargetTls, ssl.SSLContext | None] = {}
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.masking import plan_row
+from gateway.masking import RowMask, plan_row
 from gateway.model import (
     CatalogueStale,
     Denial,
@@ -138,14 +138,30 @@ def fields(error: bytes) -> dict[str, bytes]:
 # --- the corridor's -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Rewriter:
+    """A plan that does less at once."""
+
+    plan: RowMask
+    at_once: int
+
+    @property
+    def masked(self) -> tuple[int, ...]:
+        return self.plan.masked
+
+    def apply(self, data: bytes) -> bytes:
+        return self.plan.apply(data)
+
+
 class FakePlanner:
     """Masks columns called ``ssn``, and any without provenance when the operation has labels.
 
-    ``unknown`` relations make it ask for a new catalogue.
+    ``unknown`` relations make it ask for a new catalogue, ``at_once`` is what its rewriters do at once.
     """
 
-    def __init__(self, unknown: frozenset[int] = frozenset()) -> None:
+    def __init__(self, unknown: frozenset[int] = frozenset(), *, at_once: int = 1 << 30) -> None:
         self.unknown = unknown
+        self.at_once = at_once
         self.planned = 0
 
     def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
@@ -157,7 +173,8 @@ class FakePlanner:
             hidden = field.name == b"ssn" or field.table_oid in self.unknown
             return Method("redact" if hidden or (operation.labels and not field.table_oid) else "clear")
 
-        return plan_row(fields, [method(field) for field in fields])
+        plan = plan_row(fields, [method(field) for field in fields])
+        return None if plan is None else Rewriter(plan, self.at_once)
 
 
 def operation(text: bytes, labels: frozenset[str] = frozenset(), names: frozenset[str] = frozenset()) -> Operation:

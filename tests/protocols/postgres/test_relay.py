@@ -674,6 +674,41 @@ def test_the_last_word_counts_for_one_result_only() -> None:
     assert talk.relay.stale, "the second result asks again"
 
 
+# --- rows that would hold up others ---------------------------------------------------------------------------
+
+
+def test_large_rows_are_rewritten_elsewhere_and_what_follows_waits() -> None:
+    talk = Conversation(Corridor(FakePlanner(at_once=100)))
+    talk.relay.keep_rows = True
+    talk.client(query(b"select t"))
+    large = row(b"x" * 200)
+    assert talk.target(described(b"ssn"), row(b"1")) == described(b"ssn") + row(b"****")
+    assert talk.target(large, done(), ready()) == b""
+    assert talk.relay.large is not None
+    rewriter, rows = talk.relay.large
+    assert rows == large
+    assert talk.target(status(b"TimeZone", b"UTC")) == b"", "order is kept"
+    assert not talk.relay.quiet
+    assert not talk.results
+    talk.relay.rewritten(rewriter.apply(rows))
+    assert talk.to_client() == row(b"****") + done() + ready() + status(b"TimeZone", b"UTC")
+    assert talk.relay.idle
+    assert [(result.rows, result.size) for result in talk.results] == [(2, 2 * len(row(b"****")))]
+    assert b"".join(data for _, data in talk.relay.kept) == 2 * row(b"****")
+
+
+def test_large_rows_byte_by_byte() -> None:
+    talk = Conversation(Corridor(FakePlanner(at_once=10)))
+    talk.client(query(b"select t"))
+    heard = b""
+    for at in described(b"ssn") + row(b"secret") * 2 + done() + ready():
+        heard += talk.target(bytes([at]))
+        if talk.relay.large is not None:
+            talk.relay.rewritten(talk.relay.large[0].apply(talk.relay.large[1]))
+            heard += talk.to_client()
+    assert heard == described(b"ssn") + row(b"****") * 2 + done() + ready()
+
+
 # --- errors and notices ---------------------------------------------------------------------------------------
 
 LEAKY = report(C=b"23505", M=b"duplicate key", D=b"Key (ssn)=(900-11-1111) already exists.", n=b"customers_ssn_key")

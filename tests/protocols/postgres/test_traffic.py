@@ -85,9 +85,10 @@ class FakeTransport:
 
 @dataclass
 class FakeDialler:
-    """Runs what is to be done soon when the test says so; ``cancelled`` has the keys that were sent."""
+    """Runs what is to be done soon or in a thread when the test says so; ``cancelled`` has the keys that were sent."""
 
     waiting: list[Callable[[], None]] = field(default_factory=list)
+    threads: list[Callable[[], None]] = field(default_factory=list)
     cancelled: list[tuple[int, bytes]] = field(default_factory=list)
     answer: Deferred[None] | None = None
 
@@ -97,6 +98,23 @@ class FakeDialler:
     def turn(self) -> None:
         while self.waiting:
             self.waiting.pop(0)()
+
+    def in_thread(self, function: Callable[[bytes], bytes], data: bytes) -> Deferred[bytes]:
+        done = Deferred[bytes]()
+
+        def run() -> None:
+            try:
+                done.callback(function(data))
+            except Exception:  # noqa: BLE001  # as a thread pool does
+                done.errback()
+
+        self.threads.append(run)
+        return done
+
+    def work(self) -> None:
+        """What threads have to do."""
+        while self.threads:
+            self.threads.pop(0)()
 
     async def cancel(self, target: object, key: tuple[int, bytes], timeout: float) -> None:
         self.cancelled.append(key)
@@ -405,6 +423,60 @@ def test_a_catalogue_that_cannot_be_had_ends_the_session() -> None:
     reloaded.errback(TargetUnavailable("gone"))
     assert b"900" not in session.client.take()
     assert session.target.gone == "aborted"
+
+
+LARGE = row(b"x" * 200)
+
+
+def with_large_rows() -> Session:
+    """One in which the target has just sent rows that are masked in a thread, and more."""
+    session = Session(FakePlanner(at_once=100))
+    session.says(query(b"select 1"))
+    assert session.answers(described(b"ssn"), LARGE, done(), ready()) == described(b"ssn")
+    assert not session.target.reads(), "nothing more is read meanwhile"
+    return session
+
+
+def test_large_rows_are_masked_in_a_thread() -> None:
+    session = with_large_rows()
+    assert session.client.reads()
+    assert session.says(query(b"select 2")) == query(b"select 2"), "the client may speak"
+    session.dialler.work()
+    assert session.client.take() == row(b"****") + done() + ready()
+    assert session.target.reads()
+    assert session.corridor.ended == [(1, "SELECT 1", 1)]
+    assert session.answers(described(b"a"), row(b"1"), done(), ready())
+
+
+def test_large_rows_that_cannot_be_masked_end_the_session() -> None:
+    session = Session(FakePlanner(at_once=100))
+    session.says(query(b"select 1"))
+    session.answers(described(b"ssn"), row(b"900-11-1111" * 20, b"too many columns"))
+    session.dialler.work()
+    assert b"900" not in session.client.take()
+    assert session.target.gone == "aborted"
+
+
+def test_a_cancel_passes_while_large_rows_are_masked() -> None:
+    session = with_large_rows()
+    session.traffic.cancel("192.0.2.7")
+    assert session.dialler.cancelled == [(7, b"real")]
+
+
+@pytest.mark.parametrize("leaves", ["client", "target", "killed"])
+def test_who_leaves_while_large_rows_are_masked_gets_none(leaves: str) -> None:
+    session = with_large_rows()
+    if leaves == "client":
+        session.traffic.client_lost(LOST)
+    elif leaves == "target":
+        session.traffic.upstream_lost(LOST)
+    else:
+        session.traffic.end(SessionEnded("killed"))
+    session.client.take()
+    assert session.ends == 1
+    session.dialler.work()
+    assert session.client.take() == b""
+    assert session.ends == 1
 
 
 def test_ddl_is_settled_when_the_target_is_idle() -> None:
