@@ -105,6 +105,26 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelUse:
+    """What an operation does with labelled columns, beside showing them.
+
+    kind     ``decides``: it chooses, orders, groups or compares rows by their values; ``probe``: it compares them with
+             constants for equality; ``fails``: it computes from them what can fail depending on a value
+    place    where, in words of SQL; for ``fails`` what can fail
+    columns  names for messages, ``relation.column``
+    count    how many values are compared (probe)
+    arrays   numbers of the parameters that hold arrays of values to compare with (probe)
+    """
+
+    kind: Literal["decides", "probe", "fails"]
+    place: str
+    labels: frozenset[str]
+    columns: tuple[str, ...]
+    count: int = 1
+    arrays: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The unit policy decides on; here one SQL message (a client message is decided as a whole).
 
@@ -119,6 +139,11 @@ class Operation:
     revealing           it reads what shows values, statements or credentials of others (pg_stats, ...)
     opaque              why the text is not fully understood; None when it is
     names               prepared statements and cursors that it (re)defines or drops in SQL
+    outputs             labels that each result column could carry, where the server gives no provenance; None: unknown,
+                        all of them carry ``labels``. They hold for a result that has as many columns as there are
+                        here, or, with ``star``, at least one less
+    star                index in ``outputs`` of the one that stands for any number of columns, None if there is none
+    uses                what it does with labelled columns beside showing them; None: unknown, anything
     """
 
     text: str
@@ -135,6 +160,9 @@ class Operation:
     revealing: bool = False
     opaque: str | None = None
     names: frozenset[str] = frozenset()
+    outputs: tuple[frozenset[str], ...] | None = None
+    star: int | None = None
+    uses: tuple[LabelUse, ...] | None = ()
     kind: Literal["sql"] = "sql"
 
 

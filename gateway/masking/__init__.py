@@ -14,7 +14,7 @@ rows        the fast half: skip messages, rewrite cells; compiled with Cython wh
 guard       operations that would carry values past the mask
 reports     errors and notices without values
 
-The way of one operation: `guard` before it is forwarded; at RowDescription (or a portal's formats) `field_labels` and
+The way of one operation: `guard` before it is forwarded; at RowDescription (or a portal's formats) `result_labels` and
 the policy's strictest method for each column make the plan; `RowMask.apply` on its rows; `withhold` on its reports.
 """
 
@@ -23,7 +23,7 @@ from gateway.masking.fields import Field, parse_row_description
 from gateway.masking.guard import guard
 from gateway.masking.methods import NO_KEYS, Keyring, Maker, Vault, cell_for, text_maker
 from gateway.masking.plan import RowMask, plan_row
-from gateway.masking.provenance import LabelledColumns, field_labels, is_known
+from gateway.masking.provenance import LabelledColumns, field_labels, is_known, result_labels
 from gateway.masking.reports import withhold
 from gateway.masking.rows import COMPILED, next_message, skip_rows
 
@@ -45,6 +45,7 @@ __all__ = [
     "next_message",
     "parse_row_description",
     "plan_row",
+    "result_labels",
     "skip_rows",
     "text_maker",
     "withhold",

@@ -9,7 +9,9 @@ Files, in the order in which a text passes them:
     walk, statements   the walk: what expressions, and what statements tell
     functions          calls that do what a statement has a verb for
     settings           which SETs are harmless
-    facts              what comes out: Name, Statement, Analysis
+    names              Name
+    lineage/           which columns a statement shows, writes and decides by
+    facts              what comes out: Statement, Analysis
     analysis           `analyse`, limits
     harmless           the shipped list of harmless functions, and what reveals other people's values
     catalogue_queries  what to ask a target about itself
@@ -23,8 +25,9 @@ as the worst that it could be. `analyse` never raises.
 
 from gateway.sql.analysis import MAX_INLINE, MAX_TEXT, analyse, unread
 from gateway.sql.catalogue import Catalogue, Relation
-from gateway.sql.facts import Analysis, Name, Statement
+from gateway.sql.facts import Analysis, Statement
 from gateway.sql.labels import LabelledCatalogue
+from gateway.sql.names import Name
 from gateway.sql.resolve import NOTHING, Remembered, resolve
 
 __all__ = [

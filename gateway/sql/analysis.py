@@ -8,6 +8,7 @@ from typing import Any, Final
 import pgparse
 
 from gateway.sql.facts import Analysis, Gathering, NotUnderstood, Statement
+from gateway.sql.lineage import follow
 from gateway.sql.statements import VISITORS
 from gateway.sql.tokens import normalise, redact
 from gateway.sql.walk import Body, walk
@@ -84,7 +85,7 @@ def _statement(node: Body) -> Statement:
     if kind in {"PrepareStmt", "DeclareCursorStmt"}:
         [(inner_kind, inner)] = body["query"].items()
         facts.run_bound = _row_bound(inner_kind, inner, facts)
-    return facts.statement()
+    return facts.statement(follow(kind, body))
 
 
 def _row_bound(kind: str, body: Body, facts: Gathering) -> int | None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from gateway.sql.analysis import analyse
-from gateway.sql.facts import Name
 from gateway.sql.harmless import EFFECTFUL, HARMLESS, HARMLESS_IN_INFORMATION_SCHEMA
 from gateway.sql.labels import LabelledCatalogue, close_labels
+from gateway.sql.names import Name
 
 Rows: TypeAlias = Sequence[Sequence[str | None]]
 K = TypeVar("K")
@@ -60,6 +60,7 @@ class Catalogue:
     view_columns    view -> where each output column comes from, see `from_rows`
     uses            relation -> the relations that its query and rules read or write, one step
     behind          relation -> all that using it brings along
+    ruled           relations with rules of their own: writing to them may do, and return, something else
     functions       name -> ``schema.name`` of every function that isn't the server's own; one_argument: the names of
                     those that take one argument, so that ``(x).name`` can call them
     operators       name -> (schema, function) of every such operator
@@ -74,6 +75,7 @@ class Catalogue:
     view_columns: Mapping[int, Sequence[tuple[int, int]]]
     uses: Mapping[int, frozenset[int]]
     behind: Mapping[int, Behind]
+    ruled: frozenset[int]
     functions: Mapping[str, frozenset[str]]
     one_argument: frozenset[str]
     operators: Mapping[str, frozenset[tuple[str, str]]]
@@ -138,6 +140,7 @@ class Catalogue:
             view_columns=dict(view_columns),
             uses=_frozen(uses),
             behind=_closed(found, direct, uses, parents),
+            ruled=frozenset(_number(oid) for oid, event, _text_of in definitions if event != "1"),
             functions=_frozen(overloads),
             one_argument=frozenset(_text(name) for _oid, _schema, name, one in functions if one == "t"),
             operators=_frozen(behind_operators),

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-
-class Name(NamedTuple):
-    """A name as written, after PostgreSQL's own case folding; ``schema`` is None when it is unqualified."""
-
-    schema: str | None
-    name: str
-
-    def __str__(self) -> str:
-        return self.name if self.schema is None else f"{self.schema}.{self.name}"
+from gateway.sql.lineage.flows import Lineage
+from gateway.sql.names import Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +26,7 @@ class Statement:
     clean_sources   what is written comes from this statement's own text, parameters and columns only
     row_bound       most rows it returns; run_bound: most rows that its EXECUTE returns
     sets            settings changed, with their new value when it is one constant
+    lineage         where values of columns go; None: that could not be followed
     opaque          why not all of its effects are known
     """
 
@@ -63,6 +56,7 @@ class Statement:
     closes: str | None = None
     sets: tuple[tuple[str, str | None], ...] = ()
     secret: bool = False
+    lineage: Lineage | None = None
     opaque: str | None = None
 
 
@@ -128,7 +122,7 @@ class Gathering:
     secret: bool = False
     opaque: str | None = None
 
-    def statement(self) -> Statement:
+    def statement(self, lineage: Lineage | None) -> Statement:
         return Statement(
             verbs=frozenset(self.verbs),
             relations=frozenset(self.relations),
@@ -156,5 +150,6 @@ class Gathering:
             closes=self.closes,
             sets=tuple(self.sets),
             secret=self.secret,
+            lineage=lineage,
             opaque=self.opaque,
         )

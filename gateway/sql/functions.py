@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from gateway.sql.facts import Gathering, Name
+from gateway.sql.facts import Gathering
+from gateway.sql.names import Name
 from gateway.sql.settings import verb_of
 
 FUNCTION_VERBS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
-from gateway.sql.facts import Name
+from gateway.sql.names import Name
 
 if TYPE_CHECKING:
     from gateway.sql.catalogue import Catalogue
@@ -26,12 +26,14 @@ class LabelledCatalogue:
     """A `Catalogue` with labels bound to it.
 
     columns   (relation oid, column number) -> labels; (oid, 0) is the whole row
+    numbers   relation with labels -> column's name -> its number
     labels    every label that is bound to anything here
     unbound   the pairs of pattern and label that match no column
     """
 
     catalogue: Catalogue
     columns: Mapping[tuple[int, int], frozenset[str]]
+    numbers: Mapping[int, Mapping[str, int]]
     labels: frozenset[str]
     unbound: tuple[tuple[str, str], ...]
 
@@ -69,7 +71,12 @@ def close_labels(catalogue: Catalogue, labels: Iterable[tuple[str, str]]) -> Lab
         if number:
             columns[oid, 0] |= found
     closed = {column: frozenset(found) for column, found in columns.items() if found}
-    return LabelledCatalogue(catalogue, closed, _NONE.union(*closed.values()), unbound)
+    numbers = {
+        oid: {name: number for number, (name, _type) in catalogue.relations[oid].columns.items()}
+        for oid, number in closed
+        if number == 0
+    }
+    return LabelledCatalogue(catalogue, closed, numbers, _NONE.union(*closed.values()), unbound)
 
 
 def _bind(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], pattern: str, label: str) -> bool:

@@ -6,17 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.model import Operation
+from gateway.model import LabelUse, Operation
 from gateway.sql.catalogue import Catalogue
-from gateway.sql.facts import Analysis, Name, Statement
+from gateway.sql.facts import Analysis, Statement
 from gateway.sql.harmless import EFFECTFUL, HARMLESS, REVEALING_FUNCTIONS, REVEALING_RELATIONS
 from gateway.sql.labels import LabelledCatalogue
+from gateway.sql.lineage import Lineage, Sources, labels_of, uses_of
+from gateway.sql.names import Name
 from gateway.verbs import FREE
 
 _WRITES: Final = frozenset({"insert", "update", "merge", "create", "alter", "copy_from", "do", "call", "refresh"})
 _RULED: Final = frozenset({"insert", "update", "delete", "merge"})
 _SERVERS: Final = frozenset({"pg_catalog", "information_schema", "pg_toast"})
 _NONE: Final[frozenset[str]] = frozenset()
+_NO_SOURCES: Final[Sources] = frozenset()
 _GUESSED: Final = ("pg_", "lo_", "binary_upgrade_", "dblink")
 
 
@@ -37,7 +40,10 @@ NOTHING: Final = Remembered()
 
 @dataclass(slots=True)
 class _Sum:
-    """The operation as far as its statements were added up."""
+    """The operation as far as its statements were added up.
+
+    ruled  it writes to a relation with rules, which may add results of their own (DO ALSO SELECT)
+    """
 
     verbs: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
@@ -48,6 +54,8 @@ class _Sum:
     clean: bool = True
     revealing: bool = False
     rows: int | None = 0
+    ruled: bool = False
+    uses: dict[LabelUse, None] | None = field(default_factory=dict)
     opaque: str | None = None
 
     def refuse(self, reason: str) -> None:
@@ -69,10 +77,15 @@ def resolve(
     """
     total = _Sum(opaque=analysis.opaque)
     here = _Here(remembered)
+    results: list[Lineage | None] = []
     for statement in analysis.statements:
         bound = _add(total, statement, catalogue, here)
         total.rows = None if bound is None or total.rows is None else total.rows + bound
+        results += _results(statement, here)
         here.note(statement)
+    outputs, star = None, None
+    if total.labels and catalogue is not None and not total.ruled:
+        outputs, star = _outputs(results, catalogue)
     if catalogue is not None:
         for oid in parameter_types:
             total.untrusted |= catalogue.catalogue.type_functions.get(oid, _NONE)
@@ -92,6 +105,9 @@ def resolve(
         row_bound=None if analysis.opaque is not None else total.rows,
         revealing=total.revealing,
         opaque=total.opaque,
+        outputs=outputs,
+        star=star,
+        uses=None if total.uses is None else tuple(total.uses),
     )
 
 
@@ -149,6 +165,46 @@ def _add(total: _Sum, statement: Statement, catalogue: LabelledCatalogue | None,
     return bound
 
 
+def _results(statement: Statement, here: _Here) -> list[Lineage | None]:
+    """Lineages of all results that it may give, of whatever it runs by a name; None for one that isn't known."""
+    if statement.row_bound == 0:
+        return []
+    if "explain" in statement.verbs or not (statement.executes or statement.fetches):
+        return [statement.lineage]
+    found: list[Lineage | None] = []
+    seen: set[str] = set()
+    waiting = [inner for name in statement.fetches for inner in here.cursor(name) or ()]
+    names = [*statement.executes]
+    while waiting or names:
+        while names:
+            name = names.pop()
+            if name not in seen:
+                seen.add(name)
+                waiting += here.prepared(name) or ()
+        if waiting:
+            inner = waiting.pop()
+            names += inner.executes
+            if not inner.executes:
+                found.append(None if "explain" in inner.verbs else inner.lineage)
+    return found
+
+
+def _outputs(
+    results: Sequence[Lineage | None], labelled: LabelledCatalogue
+) -> tuple[tuple[frozenset[str], ...] | None, int | None]:
+    """Labels of each output, by position: of one result, or of several that look alike."""
+    shapes = set()
+    for lineage in results:
+        if lineage is None or lineage.outputs is None:
+            return None, None
+        shapes.add((len(lineage.outputs), lineage.star))
+    if len(shapes) != 1:
+        return None, None
+    [(_, star)] = shapes
+    columns = zip(*(lineage.outputs for lineage in results if lineage is not None and lineage.outputs), strict=True)
+    return tuple(labels_of(_NO_SOURCES.union(*sources), labelled) for sources in columns), star
+
+
 def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | None) -> None:
     total.verbs |= statement.verbs
     total.without_where = total.without_where or statement.without_where
@@ -164,6 +220,9 @@ def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | No
             total.refuse("nothing is known about the database")
         return
     catalogue = labelled.catalogue
+    total.ruled = total.ruled or any(
+        oid in catalogue.ruled for name in statement.writes_to for oid in catalogue.named(name)
+    )
     used, unknown = _used(total, statement, catalogue)
     if _writes_catalogue(statement, catalogue):
         # DDL and SET by other means: UPDATE pg_class renames, UPDATE pg_settings sets.
@@ -187,7 +246,12 @@ def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | No
     total.labels |= labels
     total.revealing = total.revealing or _reveals(statement, oids, catalogue)
     if total.clean and labelled.labels:
-        total.clean = _is_clean(statement, oids, labelled, dirty=bool(untrusted or unknown), touched=bool(labels))
+        total.clean = _is_clean(statement, labelled, dirty=bool(untrusted or unknown), touched=bool(labels))
+    if labels and total.uses is not None:
+        if statement.lineage is None:
+            total.uses = None
+        else:
+            total.uses.update(dict.fromkeys(uses_of(statement.lineage.uses, labelled)))
 
 
 def _used(total: _Sum, statement: Statement, catalogue: Catalogue) -> tuple[set[int], bool]:
@@ -270,14 +334,7 @@ def _reveals(statement: Statement, oids: set[int], catalogue: Catalogue) -> bool
     return any(name.name in REVEALING_FUNCTIONS for name in statement.functions)
 
 
-def _is_clean(
-    statement: Statement,
-    oids: set[int],
-    labelled: LabelledCatalogue,
-    *,
-    dirty: bool,
-    touched: bool,
-) -> bool:
+def _is_clean(statement: Statement, labelled: LabelledCatalogue, *, dirty: bool, touched: bool) -> bool:
     """Whether nothing that the statement writes can come from a labelled column."""
     if not statement.verbs & _WRITES:
         return not (dirty and touched and statement.functions)
@@ -289,8 +346,4 @@ def _is_clean(
         return False
     if not touched:
         return True
-    if statement.renames or statement.star:
-        return False
-    if statement.columns & statement.row_names:
-        return False
-    return not any(statement.columns & labelled.labelled_names(oid) for oid in oids)
+    return statement.lineage is not None and not labels_of(statement.lineage.writes, labelled)

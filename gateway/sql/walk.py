@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from gateway.sql.facts import Gathering, Name, NotUnderstood
+from gateway.sql.facts import Gathering, NotUnderstood
 from gateway.sql.functions import FUNCTION_VERBS, judge
+from gateway.sql.names import Name
 from gateway.sql.nodes import FIELDS, LEAVES, NODE
 
 Body: TypeAlias = dict[str, Any]

@@ -222,3 +222,50 @@ def test_functions_by_every_name(labelled: LabelledCatalogue) -> None:
 
 def test_names_of_single_byte_servers(labelled: LabelledCatalogue) -> None:
     assert labelled.catalogue.named(Name(None, "GRÖSSE")) == ()
+
+
+def outputs(text: str, labelled: LabelledCatalogue, remembered: Remembered | None = None) -> str:
+    """Of each result column: whether it could carry the label of customers.ssn; ``*`` where there may be many."""
+    operation = resolve(analyse(text), labelled, remembered or Remembered())
+    if operation.outputs is None:
+        return "?"
+    words = ["ssn" if "pii.ssn" in labels else "-" for labels in operation.outputs]
+    if operation.star is not None:
+        words[operation.star] += "*"
+    return " ".join(words)
+
+
+PREPARED = "PREPARE p AS SELECT count(*), max(ssn) FROM customers"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("SELECT count(*), max(ssn) FROM customers", "- ssn", id="one result"),
+        pytest.param("BEGIN; SELECT count(*) FROM customers; COMMIT", "-", id="the only result of a message"),
+        pytest.param("SELECT count(*) FROM customers; SELECT max(ssn) FROM customers", "ssn", id="alike"),
+        pytest.param("SELECT count(*) FROM customers; SELECT 1, ssn FROM customers", "?", id="not alike"),
+        pytest.param("SELECT count(*) FROM customers; SHOW work_mem", "?", id="a result that lineage doesn't know"),
+        pytest.param(f"{PREPARED}; EXECUTE p", "- ssn", id="EXECUTE"),
+        pytest.param(f"{PREPARED}; PREPARE p AS SELECT ssn, 1 FROM customers; EXECUTE p", "ssn ssn", id="two meanings"),
+        pytest.param(f"{PREPARED}; PREPARE p AS SELECT ssn FROM customers; EXECUTE p", "?", id="unlike meanings"),
+        pytest.param(f"{PREPARED}; EXPLAIN EXECUTE p", "?", id="EXPLAIN EXECUTE"),
+        pytest.param("DECLARE c CURSOR FOR SELECT count(*), max(ssn) FROM customers; FETCH c", "- ssn", id="FETCH"),
+        pytest.param("DECLARE c CURSOR FOR SELECT ssn FROM customers; MOVE c; SELECT 1", "-", id="MOVE gives nothing"),
+        pytest.param("EXPLAIN SELECT count(*) FROM customers", "?", id="EXPLAIN"),
+        pytest.param("INSERT INTO logged SELECT id FROM customers RETURNING a", "?", id="a rule may add results"),
+        pytest.param("INSERT INTO log SELECT id FROM customers RETURNING a", "-", id="without a rule"),
+        pytest.param("SELECT count(*) FROM log", "?", id="no labelled relation: nothing to know"),
+        pytest.param("SELECT count(*) FROM " + "(SELECT * FROM " * 70 + "customers" + ") x" * 70, "?", id="too deep"),
+    ],
+)
+def test_outputs(labelled: LabelledCatalogue, text: str, expected: str) -> None:
+    assert outputs(text, labelled) == expected
+
+
+def test_outputs_of_what_the_session_prepared(labelled: LabelledCatalogue) -> None:
+    [prepared] = analyse(PREPARED).statements
+    [parsed] = analyse("SELECT ssn, count(*) FROM customers").statements
+    assert outputs("EXECUTE p", labelled, Remembered({"p": [prepared]})) == "- ssn"
+    assert outputs("EXECUTE p", labelled, Remembered({"p": [prepared, parsed]})) == "ssn ssn"
+    assert outputs("FETCH c", labelled, Remembered({}, {"c": [parsed]})) == "ssn -"

@@ -15,7 +15,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from gateway.errors import LimitReached
-from gateway.masking import NO_KEYS, Keyring, field_labels, is_known, plan_row
+from gateway.masking import NO_KEYS, Keyring, is_known, plan_row, result_labels
 from gateway.model import CatalogueStale, Operation, ResultField, RowRewriter, Verdict
 from gateway.policy import AccessPolicy
 from gateway.protocols.postgres.catalogue import Catalogues
@@ -52,20 +52,19 @@ class Planner:
         self.labelled = labelled
         self._policy = policy
         self._keyring = keyring
-        self._plans: dict[tuple[Sequence[ResultField], frozenset[str]], RowRewriter | None] = {}
+        self._plans: dict[tuple[Sequence[ResultField], tuple[frozenset[str], ...]], RowRewriter | None] = {}
 
     def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
         """See `gateway.model.RowPlanner`."""
         labelled = self.labelled
         if not final and not all(is_known(field, labelled) for field in fields):
             raise CatalogueStale
-        labels = operation.labels if operation.opaque is None else labelled.labels
-        key = (fields, labels)
+        key = (fields, result_labels(fields, operation, labelled))
         if key not in self._plans:
             if len(self._plans) >= MAX_UNDERSTOOD:
                 self._plans.clear()
             policy = self._policy
-            methods = [policy.method_for(field_labels(field, labelled, labels)) for field in fields]
+            methods = [policy.method_for(labels) for labels in key[1]]
             self._plans[key] = plan_row(fields, methods, self._keyring)
         return self._plans[key]
 
