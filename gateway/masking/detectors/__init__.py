@@ -60,14 +60,16 @@ class Finder:
 
     longest  bytes of the longest value that any of them finds, with what must be seen around it: what a stream has to
              hold back. A private key is the exception: it is as long as its block
+    longest_phrase  the same, without what is one word, whatever its length (a JSON web token has up to 8 KiB)
     """
 
-    __slots__ = ("_searches", "longest")
+    __slots__ = ("_searches", "longest", "longest_phrase")
 
     def __init__(self, shipped: Collection[DetectorInfo], own: Collection[DetectorInfo]) -> None:
         parts = ((shipped, False), (own, True))
         self._searches = tuple(Search(infos, utf8=utf8) for infos, utf8 in parts if infos)
         self.longest = max((search.longest for search in self._searches), default=0)
+        self.longest_phrase = max((search.longest_phrase for search in self._searches), default=0)
 
     def find(self, data: bytes, *, hint: str = "") -> list[Match]:
         """Every value in ``data``, by start; values of several detectors may overlap.

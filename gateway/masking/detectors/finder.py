@@ -23,6 +23,9 @@ BEHIND = 64
 """Bytes before an anchor at which its value may begin: the local part of an email address is the only one."""
 
 
+WORD = 448
+"""Bytes. Shipped shapes that are longer (a JSON web token, a Google token) have no space in them."""
+
 ANCHORED = 128
 """Bytes from a value's beginning in which all of its anchor stands."""
 
@@ -37,6 +40,8 @@ class Search:
         self._shapes = tuple(_Searched(info, shape, utf8=utf8) for info in detectors for shape in info.shapes)
         self._reach = max((searched.reach for searched in self._shapes), default=0)
         self.longest = max((searched.held for searched in self._shapes), default=0)
+        phrases = (searched.held for searched in self._shapes if utf8 or searched.held <= WORD)
+        self.longest_phrase = max(phrases, default=0)
         self._gate = compiled(b"|".join(b"(?:%s)" % searched.anchor for searched in self._shapes), utf8=utf8)
         self._present = re2.Set.SearchSet(options(utf8=utf8))
         for searched in self._shapes:

@@ -103,6 +103,14 @@ def test_a_finder_without_detectors_finds_nothing() -> None:
     assert finder([]).longest == 0
 
 
+def test_what_is_longer_than_a_phrase_is_one_word() -> None:
+    longer = [shape for info in DETECTORS.values() for shape in info.shapes if shape.longest + 1 > ALL.longest_phrase]
+    assert longer
+    for shape in longer:
+        assert not any(space in shape.pattern for space in (b" ", b"\\s", b"[^")), shape
+    assert finder([], [OwnDetector("own", "[a-z ]+x", 2000)]).longest_phrase >= 2000
+
+
 def test_longest_is_what_a_stream_holds_back() -> None:
     assert finder(["us_ssn"]).longest >= 12 + 128
     assert finder(["email"]).longest >= 64 + 1 + 255
