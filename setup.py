@@ -7,6 +7,7 @@ from setuptools import setup
 COMPILED = (
     "gateway/masking/rows.py",
     "gateway/masking/streams/json_tokens.py",
+    "gateway/net/soon.py",
     "gateway/protocols/postgres/relay.py",
     "gateway/protocols/postgres/state.py",
     "gateway/protocols/postgres/wire.py",

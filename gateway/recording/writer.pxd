@@ -35,7 +35,8 @@ cdef class Recorder:
     cdef public long _blobs
     @cython.locals(line=bytes)
     cpdef rendered_operation(self, double time, int64_t number, bytes constant, parameters, formats)
-    cpdef result(self, int64_t number, status, columns=*, masked=*, rows=*, size=*)
+    @cython.locals(event=dict)
+    cpdef ended(self, double time, int64_t number, str status, columns, masked, int64_t rows, int64_t size)
     cpdef commit(self)
     @cython.locals(line=bytes)
     cdef _gather(self, dict event)

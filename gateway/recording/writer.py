@@ -273,6 +273,7 @@ class Recorder:
     def result(
         self,
         number: int,
+        *,
         status: str,
         columns: Sequence[str] | None = None,
         masked: Sequence[str] = (),
@@ -283,9 +284,22 @@ class Recorder:
 
         Gathered with others; in the kernel within 100 ms. Raises RecordingFailed.
         """
+        self.ended(self._clock(), number, status, columns, masked, rows, size)
+
+    def ended(
+        self,
+        time: float,
+        number: int,
+        status: str,
+        columns: Sequence[str] | None,
+        masked: Sequence[str],
+        rows: int,
+        size: int,
+    ) -> None:
+        """As `result`, at ``time`` (unix seconds). Raises RecordingFailed."""
         event: dict[str, object] = {
             "event": "result",
-            "time": self._clock(),
+            "time": time,
             "operation": number,
             "status": status,
             "rows": rows,

@@ -28,7 +28,7 @@ cdef class Corridor:
     cdef public object clock
     cdef public object _gate
     cdef public AuditLog _audit
-    cdef public object _rules
+    cdef public object rules
     cdef public object _limits
     cdef public Recorder _recorder
     cdef public object _random
@@ -45,6 +45,6 @@ cdef class Corridor:
     cdef _Remembered _decide(self, operation)
     cdef _denial(self, _Remembered remembered, number)
     cpdef commit(self)
-    @cython.locals(live=LiveSession)
+    @cython.locals(live=LiveSession, now=double)
     cpdef result(self, int64_t number, status, int64_t rows, int64_t size, tuple columns=*, tuple masked=*)
     cdef object __weakref__

@@ -22,7 +22,7 @@ from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Targ
 from gateway.recording import SessionHeader, operation_constant
 from gateway.recording.events import Source
 from gateway.recording.writer import Recorded, Recorder
-from gateway.session.admit import Admitted, Gate, Rules
+from gateway.session.admit import Admitted, Gate
 from gateway.session.live import LiveSession
 from gateway.verbs import SETS
 
@@ -73,6 +73,7 @@ class _Remembered:
 class Corridor:
     """One admitted session's way through the house; made by `open_corridor`.
 
+    rules        what this session was last decided by; see `refresh`
     hidden       labels on this target that this principal may not see in the clear
     planner      masks results; None exactly when nothing is hidden
     uncommitted  something was asked since the last `commit`
@@ -94,7 +95,7 @@ class Corridor:
         self.clock = gate.clock
         self._gate = gate
         self._audit = gate.audit
-        self._rules = admitted.rules
+        self.rules = admitted.rules
         self._limits = admitted.limits
         self._recorder = recorder
         self._random = random
@@ -109,15 +110,10 @@ class Corridor:
     def audit(self) -> AuditLog:
         return self._audit
 
-    @property
-    def rules(self) -> Rules:
-        """What this session was last decided by; see `refresh`."""
-        return self._rules
-
     def refresh(self) -> bool:
         """Take up the newest rules; True when they changed. Raises SessionEnded when the right to be here is gone."""
         rules = self._gate.rules
-        if rules is self._rules:
+        if rules is self.rules:
             return False
         access = self.admitted.access
         target = rules.targets.get(access.target.name)
@@ -127,13 +123,13 @@ class Corridor:
         now = self._gate.clock()
         if policy.admits(now).outcome is not Outcome.ALLOW:
             raise _right_is_gone()
-        self._rules, self.policy, self._limits = rules, policy, policy.limits(now)
+        self.rules, self.policy, self._limits = rules, policy, policy.limits(now)
         self._decided.clear()
         return True
 
     def gone(self, now: float) -> SessionEnded | None:
         """Why the session has to end: its right, its idle time (`gateway.session.live.LiveSession`)."""
-        if self._gate.rules is not self._rules or self.policy.looks_at_clock:
+        if self._gate.rules is not self.rules or self.policy.looks_at_clock:
             try:
                 self.refresh()
             except SessionEnded as ended:
@@ -204,7 +200,7 @@ class Corridor:
         refusal = guard(operation, self.hidden) if decision.outcome is Outcome.ALLOW and self.hidden else None
         synced = (
             decision.durability == "synced"
-            or self._rules.durability == "synced"
+            or self.rules.durability == "synced"
             or not operation.verbs.isdisjoint(_SYNCED_VERBS)
         )
         tainted = bool(self.hidden) and (operation.opaque is not None or not self.hidden.isdisjoint(operation.labels))
@@ -262,9 +258,10 @@ class Corridor:
     ) -> None:
         """How an operation ended. Raises RecordingFailed."""
         live = self.live
+        live.last_active = now = self.clock()
         live.rows += rows
         live.size += size
-        self._recorder.result(number, status, columns or None, masked, rows, size)
+        self._recorder.ended(now, number, status, columns or None, masked, rows, size)
 
     def rows(self, number: int, data: bytes) -> None:
         """Rows as the client gets them. Raises RecordingFailed."""

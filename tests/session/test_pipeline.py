@@ -194,6 +194,14 @@ def test_an_idle_session_ends(tmp_path: Path) -> None:
     house.close()
 
 
+def test_a_session_is_active_until_its_operation_has_ended(house: House) -> None:
+    corridor = house.open()
+    corridor.ask(operation(), "query")
+    house.clock.advance(5)
+    corridor.result(1, "SELECT 1", 1, 25)
+    assert corridor.live.last_active == house.clock.seconds()
+
+
 def test_a_decision_that_looked_at_the_clock_is_not_kept(tmp_path: Path) -> None:
     house = House(tmp_path, READS.replace("targets: [orders],", "targets: [orders], until: 2026-11-18T12:00:10Z,"))
     corridor = house.open()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -22,7 +22,7 @@ from gateway.protocols.postgres.catalogue import Catalogues
 from gateway.protocols.postgres.operation import decode, function_call, parsed, type_oids, undecodable
 from gateway.protocols.postgres.state import UNSURE, Ask
 from gateway.protocols.postgres.worker import LongStatements
-from gateway.session import Corridor
+from gateway.session.pipeline import Corridor
 from gateway.sql import Analysis, LabelledCatalogue, Remembered, Statement, analyse, resolve, unread
 from gateway.sql.analysis import MAX_TEXT
 from gateway.verbs import SETS
@@ -116,13 +116,13 @@ def _no_tokens() -> None:
     """There is no vault."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Read:
-    """``plain``: running it changes neither the catalogue nor what a name stands for."""
+    """What a text means, read once. ``plain``: running it changes neither the catalogue nor what a name stands for."""
 
-    operation: Operation
-    analysis: Analysis
-    plain: bool
+    def __init__(self, operation: Operation, analysis: Analysis, plain: bool) -> None:
+        self.operation = operation
+        self.analysis = analysis
+        self.plain = plain
 
 
 class Reading:

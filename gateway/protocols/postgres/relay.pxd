@@ -17,7 +17,7 @@ cdef class Relay:
     cdef public list to_client
     cdef public list results
     cdef public bint keep_rows
-    cdef public object kept
+    cdef public list kept
     cdef public int status
     cdef public bint terminated
     cdef public object encoding
@@ -43,7 +43,8 @@ cdef class Relay:
     cdef public Py_ssize_t _server_through
     cdef public bint _final
 
-    cpdef bint holds(self)
+    cpdef bint holds(self) except -1
+    cpdef bint is_idle(self) except -1
     cpdef receive_client(self, bytes data)
     cpdef decided(self, verdict)
     @cython.locals(

@@ -134,7 +134,11 @@ class Relay:
     @property
     def idle(self) -> bool:
         """Nothing is under way: all is answered, and no transaction is open."""
-        return not self._sent and not self.holds() and self.status == ord("I")
+        return self.is_idle()
+
+    def is_idle(self) -> bool:
+        """As `idle`; see `holds`."""
+        return not self._sent and not self.holds() and self.status == 73  # I
 
     def parameter(self, name: bytes, value: bytes) -> None:
         """A setting that the target reports (53.2.7)."""

@@ -1,6 +1,7 @@
 # C types for traffic.py; it also runs uncompiled. What an object keeps must be named here.
 cimport cython
 from gateway.protocols.postgres.relay cimport Relay
+from gateway.protocols.postgres.state cimport Ask, Result
 
 cdef class Traffic:
     cdef public object _dialler
@@ -19,12 +20,18 @@ cdef class Traffic:
     cdef public bint _syncing
     cdef public bint _over
     cdef public object _cancelling
-    cdef public object _clock
     cdef public object _soon
+    cdef public object _to_commit
     cdef public object _from_client
     cdef public object _from_server
+    @cython.locals(relay=Relay, holding=bint)
     cpdef _turn(self)
+    @cython.locals(out=list)
     cpdef _to_client(self)
+    cdef _commit_soon(self)
+    cdef _forward(self, recorded, list out)
+    @cython.locals(results=list, result=Result)
     cpdef _ended(self)
-    cpdef _commit_soon(self)
+    @cython.locals(relay=Relay)
+    cdef _answer(self, Ask ask)
     cdef object __weakref__

@@ -108,8 +108,8 @@ class Traffic:
         self._syncing = False
         self._over = False
         self._cancelling = DeferredLock()
-        self._clock = corridor.clock
         self._soon = dialler.soon
+        self._to_commit = self._commit  # bound once: it is asked for with each operation
         self._from_client = Valve(client)
         self._from_server = Valve(self._server)
         client.registerProducer(_Backpressure(self._from_server), True)
@@ -171,9 +171,9 @@ class Traffic:
             self._to_client()
         if relay.to_server and not self._committing:
             self._commit_soon()
-        if self._reading.changes_catalogue and relay.idle:
+        if relay.is_idle() and self._reading.changes_catalogue:
             self._reading.settled()
-        holding = self._syncing or relay.holding
+        holding = self._syncing or relay.holds()
         if holding is not self._holding:
             self._holding = holding
             if holding:
@@ -191,7 +191,7 @@ class Traffic:
         """At the end of this turn of the loop: then one write to the audit log serves all sessions that were ready."""
         if self._corridor.uncommitted:
             self._committing = True
-            self._soon(self._commit)
+            self._soon(self._to_commit)
         else:
             self._commit()
 
@@ -226,7 +226,6 @@ class Traffic:
         results, self._relay.results = self._relay.results, []
         for result in results:
             self._corridor.result(result.number, result.status, result.rows, result.size, result.columns, result.masked)
-        self._corridor.live.last_active = self._clock()
 
     def _keep(self) -> None:
         """Rows as the client gets them go to the recording, before they go to the client."""

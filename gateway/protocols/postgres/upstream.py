@@ -24,6 +24,7 @@ from gateway.errors import ConfigError, PeerError, SecretUnavailable, TargetUnav
 from gateway.model import Credential, Target, TargetTls
 from gateway.net import StreamClientEndpoint, StreamTransport, client_context
 from gateway.net.reactor import loop_of
+from gateway.net.soon import Soon
 from gateway.protocols.postgres.errors import TargetRefused
 from gateway.protocols.postgres.wire import (
     INT32,
@@ -270,10 +271,7 @@ class Dialler:
     def __init__(self, reactor: Any, clock: Callable[[], float]) -> None:
         self.reactor = reactor
         loop = loop_of(reactor)
-        self.soon: Callable[[Callable[[], None]], object] = (
-            loop.call_soon if loop is not None else partial(reactor.callLater, 0)
-        )
-        """Runs what it is given when all that is ready now has been read."""
+        self.soon = Soon(loop.call_soon if loop is not None else partial(reactor.callLater, 0))
         self.in_thread: Callable[[Callable[[bytes], bytes], bytes], Deferred[bytes]] = partial(
             deferToThreadPool, reactor, reactor.getThreadPool()
         )

@@ -148,11 +148,8 @@ class FakeCorridor(talk.Corridor):
         self.audit = FakeAudit()
         self.closed: list[str] = []
         self.ended: list[tuple[int, str, int]] = []
-        self.live = SimpleNamespace(last_active=0.0)
+        self.live = SimpleNamespace()
         self.admitted = SimpleNamespace(session="s1", context=None, access=SimpleNamespace(target="orders"))
-
-    def clock(self) -> float:
-        return 1000.0
 
     def ask(self, operation: Operation, source: str, parameters: object, formats: object) -> Verdict:
         self.uncommitted = True
@@ -252,7 +249,6 @@ def test_a_query_is_committed_then_forwarded_then_answered() -> None:
     assert session.corridor.committed == [1]
     assert session.answers(described(b"a"), row(b"1"), done(), ready())
     assert session.corridor.ended == [(1, "SELECT 1", 1)]
-    assert session.corridor.live.last_active == 1000.0
 
 
 def test_nothing_is_forwarded_before_the_commit() -> None:
