@@ -19,6 +19,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -41,7 +42,22 @@ TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Mozilla's intermediate list without DHE. Every client that speaks 1.2 at all since 2013 has one of them."""
 
 
-class ServerContext(ssl.SSLContext):
+class Context(ssl.SSLContext):
+    """A context whose connections read and write by OpenSSL's object itself.
+
+    ``SSLObject`` has Python methods that do nothing but call that object's: three of them for each message that passes
+    a TLS connection, which the loop asks for by these names. It runs the same code without them.
+    """
+
+    def wrap_bio(self, *args: Any, **keywords: Any) -> ssl.SSLObject:
+        wrapped: Any = super().wrap_bio(*args, **keywords)
+        inner = getattr(wrapped, "_sslobj", None)
+        if inner is not None:  # no public name: where it has none, all works as it did
+            wrapped.read, wrapped.write, wrapped.pending = inner.read, inner.write, inner.pending
+        return cast(ssl.SSLObject, wrapped)
+
+
+class ServerContext(Context):
     """A context with what OpenSSL does not tell about the certificate in it.
 
     not_after   when our certificate (or an intermediate of its chain) ends, unix seconds
@@ -136,7 +152,7 @@ def client_context(tls: TargetTls, *, now: float | None = None, alpn: Sequence[s
     if problems:
         raise ConfigError(*problems)
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context)
     context.check_hostname = tls.mode == "verify-full"
     context.verify_mode = ssl.CERT_NONE if tls.mode == "require" else ssl.CERT_REQUIRED

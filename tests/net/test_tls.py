@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 import ssl
 from pathlib import Path
+from types import BuiltinMethodType
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -15,6 +16,7 @@ from gateway.errors import ConfigError
 from gateway.model import TargetTls
 from gateway.net import ServerContext, client_context, server_context
 from gateway.net.certificates import end_point_hash
+from gateway.net.tls import Context
 
 NOW = datetime.datetime.now(datetime.UTC).timestamp()
 
@@ -176,3 +178,12 @@ def test_what_is_left_of_resumption(server_certificate: Issued, pki: Pki, alice:
         assert again.session_reused is resumed
         assert again.getpeercert(binary_form=True) is not None  # its dates are looked at once more at login
         assert not shake_hands(context(), client, session)[0].session_reused
+
+
+def test_messages_pass_no_python_between_loop_and_openssl() -> None:
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    wrapped = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
+    assert isinstance(wrapped, ssl.SSLObject)
+    for method in (wrapped.read, wrapped.write, wrapped.pending):
+        assert isinstance(method, BuiltinMethodType)

@@ -2,13 +2,14 @@
 cimport cython
 from libc.stdint cimport int64_t
 from gateway.protocols.postgres cimport wire
-from gateway.protocols.postgres.state cimport Ask, Portal, Prepared, Result, Sent
+from gateway.protocols.postgres.state cimport Ask, Named, Portal, Prepared, Result, Sent
 
 cdef int Q, P, B, D, E, C, S, H, F, X, COPY_DATA, COPY_DONE, COPY_FAIL, DESCRIBED_STATEMENT, DESCRIBED_PORTAL
 
 @cython.locals(value=int64_t)
 cdef int64_t _int32(const unsigned char *view, Py_ssize_t pos) noexcept
 
+@cython.final
 cdef class Relay:
     cdef public object ask
     cdef public bint stale
@@ -28,11 +29,12 @@ cdef class Relay:
     cdef public object _sent
     cdef public dict _statements
     cdef public dict _portals
+    cdef public long _newest_portal
     cdef public long _segment
     cdef public bint _skipping
     cdef public bint _tainted
     cdef public bint _copy_in
-    cdef public object _stalled
+    cdef public Named _stalled
     cdef public object _held
     cdef public bytes _client
     cdef public Py_ssize_t _client_pos
@@ -56,7 +58,7 @@ cdef class Relay:
     cdef bint _client_message(self, int kind, bytes buf, Py_ssize_t pos, Py_ssize_t stop) except -1
     cdef _hold(self, int kind, bytes whole, parsed, Ask ask)
     cpdef bytes _key(self, bytes name)
-    cdef bint _known(self, state) except -1
+    cdef bint _known(self, Named state) except -1
     cdef bint _on_sync(self, bytes whole) except -1
     @cython.locals(portal=Portal, statement=Prepared, name=bytes, of=bytes, key=bytes, formats=tuple, parameters=tuple)
     cdef bint _on_bind(self, bytes whole, bytes body) except -1
@@ -80,7 +82,6 @@ cdef class Relay:
     cdef _expect(self, Sent head, int kind)
     @cython.locals(head=Sent, view="const unsigned char *")
     cdef _on_ready(self, bytes buf, Py_ssize_t pos, Py_ssize_t stop)
-    @cython.locals(portals=dict)
     cdef _end_portals(self, long segment)
     @cython.locals(portal=Portal)
     cdef _on_row_description(self, Sent head, bytes buf, Py_ssize_t pos, Py_ssize_t stop)

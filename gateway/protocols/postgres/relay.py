@@ -21,7 +21,7 @@ from gateway.errors import LimitReached, PeerError
 from gateway.masking import Field, parse_row_description, skip_rows, withhold
 from gateway.model import CatalogueStale, Operation, RowPlanner, RowRewriter, Verdict
 from gateway.protocols.postgres import errors, wire
-from gateway.protocols.postgres.state import UNSURE, Ask, Portal, Prepared, Result, Sent, drop
+from gateway.protocols.postgres.state import UNSURE, Ask, Named, Portal, Prepared, Result, Sent, drop
 from gateway.protocols.postgres.wire import (
     MAX_LARGE,
     MAX_SERVER,
@@ -102,11 +102,12 @@ class Relay:
         self._sent: deque[Sent] = deque()
         self._statements: dict[bytes, Prepared] = {}
         self._portals: dict[bytes, Portal] = {}
+        self._newest_portal = 0
         self._segment = 0
         self._skipping = False
         self._tainted = False
         self._copy_in = False
-        self._stalled: Prepared | Portal | None = None
+        self._stalled: Named | None = None
         self._held: tuple[int, bytes, object] | None = None
         self._client = b""
         self._client_pos = 0
@@ -296,7 +297,7 @@ class Relay:
             return name if len(name) <= MAX_NAME else name[:MAX_NAME]
         return name if self.encoding == b"UTF8" and len(name) <= MAX_NAME else UNSURE
 
-    def _known(self, state: Prepared | Portal) -> bool:
+    def _known(self, state: Named) -> bool:
         """False when an earlier batch, not answered yet, decides what the name stands for."""
         if state.confirmed or state.segment == self._segment:
             return True
@@ -325,6 +326,7 @@ class Relay:
         if len(self._portals) >= MAX_NAMES:
             raise LimitReached(f"more than {MAX_NAMES} portals in one transaction")
         self._portals[key] = portal
+        self._newest_portal = self._segment
         verdict = statement.verdict if statement is not None else None
         self._sent.append(Sent(B, verdict, None, portal))
         self.to_server.append(whole)
@@ -342,7 +344,7 @@ class Relay:
             if portal is not None and not self._known(portal):
                 return False
             verdict = portal.statement.verdict if portal is not None and portal.statement else None
-            if portal is not None and verdict is not None:
+            if portal is not None and verdict is not None and verdict.planner is not None:
                 portal.expect(verdict)
             self._sent.append(Sent(D, verdict, None, portal))
         self.to_server.append(whole)
@@ -567,7 +569,7 @@ class Relay:
         if head.verdict is not None and data:
             self.kept.append((head.verdict.number, data))
 
-    def _pending(self, state: Prepared | Portal) -> bool:
+    def _pending(self, state: Named) -> bool:
         """Whether the message that makes it is still to be answered; it will be, a Sync or Query went after it. Others
         that name it may not: with their answers the target may wait for a Flush that we hold."""
         return any(
@@ -699,9 +701,8 @@ class Relay:
 
     def _end_portals(self, segment: int) -> None:
         """Those of batches up to ``segment`` are gone: most often all, and then nothing is copied."""
-        portals = self._portals
-        if len(portals) > 1 or next(iter(portals.values())).segment > segment:
-            self._portals = {name: portal for name, portal in portals.items() if portal.segment > segment}
+        if self._newest_portal > segment:
+            self._portals = {name: portal for name, portal in self._portals.items() if portal.segment > segment}
         else:
             self._portals = {}
 

@@ -1,4 +1,7 @@
-# C structures for state.py; it also runs uncompiled.
+# C structures for state.py; it also runs uncompiled. Those that come and go with each operation have free lists.
+cimport cython
+
+@cython.freelist(16)
 cdef class Ask:
     cdef public str source
     cdef public bytes text
@@ -8,6 +11,7 @@ cdef class Ask:
     cdef public tuple formats
     cdef public object portals
 
+@cython.freelist(16)
 cdef class Result:
     cdef public object number
     cdef public str status
@@ -17,24 +21,25 @@ cdef class Result:
     cdef public tuple masked
     cdef public bint failed
 
-cdef class Prepared:
+cdef class Named:
     cdef public bytes name
+    cdef public long segment
+    cdef public bint confirmed
+
+@cython.final
+cdef class Prepared(Named):
     cdef public bytes text
     cdef public bytes types
     cdef public object verdict
-    cdef public long segment
     cdef public Prepared previous
-    cdef public bint confirmed
 
-cdef class Portal:
-    cdef public bytes name
+@cython.final
+cdef class Portal(Named):
     cdef public Prepared statement
     cdef public bytes unknown
     cdef public tuple parameters
     cdef public tuple formats
-    cdef public long segment
     cdef public Portal previous
-    cdef public bint confirmed
     cdef public object planner
     cdef public object plan
     cdef public bint planned
@@ -42,6 +47,7 @@ cdef class Portal:
     cdef public object operation
     cdef public bint unsure
 
+@cython.freelist(64)
 cdef class Sent:
     cdef public int kind
     cdef public object verdict

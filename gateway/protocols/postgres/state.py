@@ -72,7 +72,19 @@ class Result:
         self.failed = failed
 
 
-class Prepared:
+class Named:
+    """What a statement's or a portal's name stands for; both constructors write it out, no call each time.
+
+    segment    the batch that made it
+    confirmed  the target has said that it exists
+    """
+
+    name: bytes
+    segment: int
+    confirmed: bool
+
+
+class Prepared(Named):
     """A statement that was parsed, or will be as soon as the target has answered (``confirmed``).
 
     previous  what the name stood for before, as long as the target may refuse
@@ -82,15 +94,15 @@ class Prepared:
         self, name: bytes, text: bytes, types: bytes, verdict: Verdict, segment: int, previous: Prepared | None
     ) -> None:
         self.name = name
+        self.segment = segment
+        self.confirmed = False
         self.text = text
         self.types = types
         self.verdict = verdict
-        self.segment = segment
         self.previous = previous
-        self.confirmed = False
 
 
-class Portal:
+class Portal(Named):
     """A portal that was bound, or will be as soon as the target has answered (``confirmed``).
 
     unknown          the statement's name when it is not one that we saw parsed; then ``statement`` is None
@@ -112,13 +124,13 @@ class Portal:
         unsure: bool = False,
     ) -> None:
         self.name = name
+        self.segment = segment
+        self.confirmed = False
         self.statement = statement
         self.unknown = unknown
         self.parameters = parameters
         self.formats = formats
-        self.segment = segment
         self.previous = previous
-        self.confirmed = False
         self.planner: RowPlanner | None = None
         self.plan: RowRewriter | None = None
         self.planned = False
