@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,6 +220,33 @@ def test_a_certificate_that_expired_never_replaces_a_good_one(gateway: Ostiary, 
         assert gateway.psql(alice, "select 1;").status == 0
     finally:
         gateway.write(settings=settings)
+
+
+def certificate_shown(gateway: Ostiary, pki: Pki) -> bytes:
+    """What a new connection sees (DER), by direct TLS."""
+    context = ssl.create_default_context(cafile=str(pki.ca))
+    context.set_alpn_protocols(["postgresql"])
+    with (
+        socket.create_connection((gateway.host, gateway.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as encrypted,
+    ):
+        return encrypted.getpeercert(binary_form=True) or b""
+
+
+def test_a_renewed_certificate_needs_a_reload_only(gateway: Ostiary, pki: Pki, alice: Issued) -> None:
+    renewed = pki.server(file="operator-renewed")
+    certificate, key = (gateway.settings["tls"][name].removeprefix("file:") for name in ("certificate", "key"))
+    wanted = ssl.PEM_cert_to_DER_cert(renewed.certificate.read_text())
+    with session(gateway, alice) as child:
+        shutil.copyfile(renewed.certificate, certificate)
+        assert ostiary(gateway, "reload").returncode == 1, "its key isn't there yet"
+        assert certificate_shown(gateway, pki) != wanted
+        shutil.copyfile(renewed.key, key)
+        assert ostiary(gateway, "reload").returncode == 0
+        assert certificate_shown(gateway, pki) == wanted
+        say(child, "select 'still ' || 'here';\n\\q")
+        said, _ = child.communicate(timeout=20)
+        assert said == "still here\n"
 
 
 def test_a_reload_drops_no_session_and_names_what_waits_for_a_restart(gateway: Ostiary, alice: Issued) -> None:

@@ -121,7 +121,7 @@ class Ostiary(Process):
             _write_yaml(etc / "policy.d" / "policy.yaml", policy)
 
     def reload(self) -> None:
-        """Asks for a reload, as `systemctl reload` does. The outcome is in the log."""
+        """Asks for a reload by SIGHUP. The outcome is in the log."""
         self.send(signal.SIGHUP)
 
     def http(self, path: str) -> tuple[int, str]:
