@@ -223,7 +223,7 @@ class Gateway:
                 opened.append(f"metrics {listeners.metrics.address}")
             socket = listeners.control.socket
             endpoint = StreamServerEndpoint(self.reactor, Address(str(socket), 0), mode=CONTROL_MODE)
-            self._operator_ports.append(await endpoint.listen(control_site(self, self.reactor)))
+            self._operator_ports.append(await endpoint.listen(control_site(self, self.reactor, own=os.geteuid())))
             opened.append(f"control {socket}")
         except BaseException:
             await self.stop("could not start")

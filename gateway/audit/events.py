@@ -84,7 +84,7 @@ class GatewayStopping(Event, frozen=True):
 class ConfigurationLoaded(Event, frozen=True):
     """Configuration and policy were loaded, at start or by a reload.
 
-    by        who asked: ``start``, ``SIGHUP`` or a principal on the control socket
+    by        who asked: ``start``, ``SIGHUP``, a principal on the control socket or ``uid N`` (the gateway's own)
     snapshot  number of the policy snapshot that is in force from now on
     targets   how many targets there are
     files     policy files, in order
@@ -115,7 +115,7 @@ class ConfigurationLoaded(Event, frozen=True):
 class ConfigurationRefused(Event, frozen=True):
     """Configuration or policy had errors; what was in force before stays.
 
-    by        who asked: ``start``, ``SIGHUP`` or a principal on the control socket
+    by        who asked: ``SIGHUP``, a principal on the control socket or ``uid N`` (the gateway's own)
     problems  every problem, as ``ostiary check`` prints it
     """
 
@@ -145,7 +145,7 @@ def _administration(by: str, operation: str) -> dict[str, object]:
 class AdministrativeAct(Event, frozen=True):
     """Somebody with a role did, or tried to do, something through the control interface.
 
-    by       the principal on the control socket
+    by       the principal on the control socket, or ``uid N`` that is none
     act      what, as ``sessions.kill`` or ``configuration.reload``
     subject  on what: a session, a file; empty where there is nothing to name
     allowed  false: the role does not permit it, nothing happened

@@ -4,7 +4,7 @@ GET  /v1/status               operator, auditor
 GET  /v1/sessions             operator, auditor
 GET  /v1/sessions/ID          operator, auditor
 POST /v1/sessions/ID/kill     operator
-POST /v1/reload               operator
+POST /v1/reload               operator, the gateway's own user
 POST /v1/tokens/resolve       auditor
 
 Fail closed: a caller whose uid the kernel doesn't tell is refused, and an act that can't be written to the audit log
@@ -59,9 +59,9 @@ class _Refused(Exception):
         self.refusal = Refusal(problem, mend)
 
 
-def control_site(gateway: Running, reactor: Any) -> QuietSite:
-    """The API, to be served on a unix socket."""
-    api = _Api(gateway)
+def control_site(gateway: Running, reactor: Any, *, own: int) -> QuietSite:
+    """The API, to be served on a unix socket; ``own`` is the uid that the gateway runs as."""
+    api = _Api(gateway, own)
     app = Klein()
 
     def route(path: str, method: str, right: Right, act: str, serve: Callable[..., object]) -> None:
@@ -75,7 +75,7 @@ def control_site(gateway: Running, reactor: Any) -> QuietSite:
     route("/v1/sessions", "GET", "look", "sessions.list", api.sessions)
     route("/v1/sessions/<session>", "GET", "look", "sessions.show", api.show)
     route("/v1/sessions/<session>/kill", "POST", "act", "sessions.kill", api.kill)
-    route("/v1/reload", "POST", "act", "configuration.reload", api.reload)
+    route("/v1/reload", "POST", "reload", "configuration.reload", api.reload)
     route("/v1/tokens/resolve", "POST", "reveal", "tokens.resolve", api.resolve)
     return QuietSite(app, reactor)
 
@@ -83,8 +83,9 @@ def control_site(gateway: Running, reactor: Any) -> QuietSite:
 class _Api:
     """The acts; each gets who asks, the request's body and what its path names."""
 
-    def __init__(self, gateway: Running) -> None:
+    def __init__(self, gateway: Running, own: int) -> None:
         self._gateway = gateway
+        self._own = own
 
     def handle(
         self, request: Any, right: Right, act: str, serve: Callable[..., object], named: dict[str, str]
@@ -104,7 +105,7 @@ class _Api:
         credentials = request.channel.transport.peer_credentials
         if credentials is None:
             raise _Refused(403, "the control API is for the local socket only")
-        who = caller(credentials[1], self._gateway.config)
+        who = caller(credentials[1], self._gateway.config, own=self._own)
         refusal = who.refusal(right)
         if refusal is not None:
             self._say(AdministrativeAct(who.name, act, subject, allowed=False, reason=refusal))

@@ -9,6 +9,8 @@ import json
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -141,15 +143,45 @@ def test_a_reload_drops_no_session(
     reloads = 5
     with Load(gateway, callers, sessions=20) as load:
         load.wait_for(100)
-        for _ in range(reloads):
+        for number in range(1, reloads + 1):
             gateway.host.ssh("systemctl reload ostiary")
+            assert gateway.status()["reloads"] == before + number, "it is taken up when systemctl returns"
             assert gateway.serves(bob)
         load.wait_for(100)
-    wait_until(lambda: gateway.status()["reloads"] == before + reloads, what="all reloads were taken up")
     figures["reload under load"] = (
         f"{reloads} reloads, {load.answers['right']} answers on 20 sessions, {len(load.ended)} dropped"
     )
     assert (load.ended, load.answers["wrong"]) == ([], 0)
+
+
+@contextmanager
+def broken(host: Host, path: str) -> Iterator[None]:
+    """That file makes no sense meanwhile."""
+    host.ssh(f"cp -p {path} /root/good && echo 'allow: 7' >{path}")
+    try:
+        yield
+    finally:
+        host.ssh(f"mv /root/good {path}")
+
+
+@pytest.mark.parametrize("path", ["/etc/ostiary/policy.d/orders.yaml", "/etc/ostiary/ostiary.yaml"])
+def test_a_reload_that_is_refused_fails(gateway: Gateway, alice: Issued, path: str) -> None:
+    host, pid, before = gateway.host, gateway.pid(), gateway.status()
+    with gateway.session(alice) as session:
+        with broken(host, path):
+            done = host.ssh("systemctl reload ostiary", check=False)
+            assert done.returncode != 0
+            assert "journalctl" in done.stderr, done
+            assert path in host.say("systemctl show --property=StatusText --value ostiary")
+            assert path in host.say("journalctl --no-pager --unit=ostiary --since=-60s")
+            assert host.say("systemctl is-active ostiary") == "active"
+        assert session.query("select 1").error is None
+        host.ssh("systemctl reload ostiary")
+        assert session.query("select 1").error is None
+    after = gateway.status()
+    assert after["refused_reloads"] == before["refused_reloads"] + 1
+    assert after["reloads"] == before["reloads"] + 1
+    assert gateway.pid() == pid
 
 
 def test_a_broken_configuration_never_replaces_a_good_one(playbook: Playbook, gateway: Gateway, alice: Issued) -> None:

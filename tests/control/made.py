@@ -29,8 +29,8 @@ NOON = 1_795_003_200.0
 """2026-11-18 12:00 UTC."""
 
 TARGET = Target("orders", "postgres", Address("db1", 5432), TargetTls(), ())
-OPERATOR, AUDITOR, ANYBODY, NOBODY = 1000, 1001, 1002, 0
-"""uids; root is not listed."""
+OPERATOR, AUDITOR, ANYBODY, NOBODY, OWN = 1000, 1001, 1002, 0, 998
+"""uids; root is not listed, nor is the one that the gateway runs as."""
 
 
 def run_at_once(job: Any) -> Deferred[Any]:

@@ -5,7 +5,7 @@ import json
 import sqlite3
 
 import pytest
-from control.made import ANYBODY, AUDITOR, BROKEN_POLICY, NOBODY, OPERATOR, FakeGateway
+from control.made import ANYBODY, AUDITOR, BROKEN_POLICY, NOBODY, OPERATOR, OWN, FakeGateway
 from control.talk import Answer, ask, clock, raw
 
 from gateway.control.api import MAX_REASON, MAX_TOKENS, control_site
@@ -27,7 +27,7 @@ ACTS = PATHS[3:5]
 
 @pytest.fixture
 def site(gateway: FakeGateway) -> QuietSite:
-    return control_site(gateway, clock())
+    return control_site(gateway, clock(), own=OWN)
 
 
 def kill(site: QuietSite, session: str, body: object = None, uid: int = OPERATOR) -> Answer:
@@ -155,6 +155,16 @@ def test_reload(site: QuietSite, gateway: FakeGateway) -> None:
     assert answer.json == {"snapshot": 7, "targets": 1, "restart": ["node.name"], "warnings": ["an unsafe switch"]}
     assert gateway.reloaded_by == ["olga"]
     assert names(gateway)[-1] == "administrative_act"
+
+
+def test_the_gateways_own_user_may_reload_and_nothing_else(site: QuietSite, gateway: FakeGateway) -> None:
+    """`systemctl reload`, where nobody is an operator."""
+    assert ask(site, "POST", "/v1/reload", uid=OWN).code == 200
+    assert gateway.reloaded_by == ["uid 998"]
+    assert ask(site, "GET", "/v1/status", uid=OWN).code == 403
+    session, told = gateway.session()
+    assert kill(site, session.id, uid=OWN).code == 403
+    assert not told
 
 
 def test_a_reload_that_can_not_be_audited_is_not_tried(site: QuietSite, gateway: FakeGateway) -> None:
