@@ -95,12 +95,21 @@ def test_credentials_are_roots_and_the_units(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_units_are_closed(gateway: Gateway, figures: dict[str, str], unit: str) -> None:
+def test_units_are_closed_and_say_why_where_not(gateway: Gateway, figures: dict[str, str], unit: str) -> None:
     said = gateway.host.say(f"systemd-analyze security --no-pager {unit}")
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     assert found, said
     figures[f"exposure of {unit}"] = found[1]
     assert float(found[1]) <= LOOSEST_EXPOSURE, said
+    assessed = json.loads(gateway.host.say(f"systemd-analyze security --no-pager --json=short {unit}"))
+    text = gateway.host.say(f"cat /usr/lib/systemd/system/{unit}")
+    comments = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    for each in assessed:
+        if float(each["exposure"] or 0):
+            # such as RestrictAddressFamilies=~AF_(INET|INET6), RootDirectory=/RootImage=
+            words = re.findall(r"(?:AF|CAP)_\w+", each["name"].replace("(INET|INET6)", "INET"))
+            [word, *_] = words or [each["name"].partition("=")[0] + "="]
+            assert word in comments, f"{unit} says nothing about {each}"
 
 
 @pytest.mark.parametrize("who", ["the gateway's user", "root without CAP_LINUX_IMMUTABLE"])
