@@ -17,6 +17,7 @@ import pytest
 import yaml
 from appliance.gateway import RECORDINGS, Gateway, Load
 from appliance.host import Host
+from appliance.package import MARK, rebuilt
 from appliance.playbook import Playbook
 from appliance.services import Services
 from support import guarded
@@ -31,6 +32,7 @@ HEALED_SECONDS = 5.0
 LOOSEST_EXPOSURE = 2.0
 """Of `systemd-analyze security`."""
 UNITS = ("ostiary.service", "ostiary-sealer.service")
+COPY = "ostiary.gateway.ostiary : Copy the package"
 TAMPER = Path(__file__).with_name("tamper.py")
 
 
@@ -305,6 +307,55 @@ def test_a_rebooted_host_comes_back_by_itself(
     assert gateway.host.say("systemctl is-system-running") == "running"
     assert gateway.host.say(f"findmnt --noheadings --output SOURCE {RECORDINGS}") == gateway.host.device
     everything_arrived(gateway, services)
+
+
+def test_another_build_of_the_same_version_is_installed(
+    playbook: Playbook, gateway: Gateway, package: Path, alice: Issued
+) -> None:
+    host, pid = gateway.host, gateway.pid()
+    playbook.variables["ostiary_package_file"] = str(rebuilt(package, mark="another build"))
+    tags = "--tags=ostiary_package,ostiary_service"
+    played = playbook.play("--check", tags)
+    assert (played.status, played.failed) == (0, 0), played.output
+    assert COPY in played.changes
+    assert host.ssh(f"test -e {MARK}", check=False).returncode == 1
+    played = playbook.play(tags)
+    assert (played.status, played.failed) == (0, 0), played.output
+    assert host.say(f"cat {MARK}") == "another build"
+    assert gateway.pid() != pid
+    assert gateway.serves(alice)
+    played = playbook.play(tags)
+    assert (played.status, played.failed, played.changes) == (0, 0, []), played.output
+
+
+def test_an_upgrade_keeps_the_configuration_and_restarts_nothing(
+    playbook: Playbook, gateway: Gateway, package: Path, alice: Issued, figures: dict[str, str]
+) -> None:
+    host, before = gateway.host, gateway.status()["version"]
+    # its ostiary.yaml differs from the one that came before: dpkg would ask which to take
+    newer = rebuilt(package, version="99.0", mark="newer", conffile="# new in 99.0\n")
+    playbook.variables |= {"ostiary_package_file": str(newer), "ostiary_restart": False}
+    processes = "systemctl show --property=MainPID --value ostiary ostiary-sealer"
+    digests = "find /etc/ostiary -type f ! -name '*.dpkg-dist' -exec sha256sum {} + | sort"
+    running, files = host.say(processes), host.say(digests)
+    with gateway.session(alice) as session:
+        session.query("select 1")
+        played = playbook.play()
+        figures["role, upgrade"] = f"{played.seconds:.0f} s"
+        assert (played.status, played.failed) == (0, 0), played.output
+        assert "needs a restart" in played.output
+        assert host.say("dpkg-query --show '--showformat=${Version}' ostiary") == "99.0"
+        assert "99.0" in host.say("ostiary version")
+        assert (host.say(processes), host.say(digests)) == (running, files)
+        assert gateway.status()["version"] == before, "the one that runs is still the old one"
+        host.ssh("systemctl reload ostiary")
+        assert session.query("select count(*) from customers").error is None
+    assert gateway.serves(alice)
+    playbook.variables["ostiary_restart"] = True
+    host.ssh("systemctl restart ostiary-sealer ostiary")
+    assert gateway.status()["version"] == "99.0"
+    assert gateway.serves(alice)
+    assert host.say(digests) == files
 
 
 def test_a_new_credential_is_a_restart(
