@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from appliance.gateway import Gateway
-from appliance.host import Host, Lan, make_archives
+from appliance.host import SERVICES, Host, Lan, make_archives
 from appliance.playbook import REPOSITORY, Playbook
 from appliance.services import RELAYED, SYSLOG, Services
 from support import guarded
@@ -40,10 +40,10 @@ def hosts(key: Path, figures: dict[str, str]) -> Iterator[tuple[Host, Host]]:
     if os.geteuid() != 0:
         pytest.fail("the acceptance test boots containers: run it as root")
     began = time.monotonic()
-    make_archives((), ("postgresql",))
+    make_archives((), SERVICES)
     figures["root file systems"] = f"{time.monotonic() - began:.0f} s"
     with Lan() as lan:
-        gateway, services = Host("gw", lan, key, disk=2**28), Host("siem", lan, key, packages=("postgresql",))
+        gateway, services = Host("gw", lan, key, disk=2**28), Host("siem", lan, key, packages=SERVICES)
         try:
             for host in (gateway, services):
                 host.install().know(gateway, services)

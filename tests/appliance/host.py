@@ -1,6 +1,6 @@
 """Booted Debian hosts for acceptance tests: systemd in containers, on a network of their own.
 
-    root_archive   the root file system, made once by mmdebstrap and kept in .cache/appliance
+    make_archives  root file systems, made once by mmdebstrap and kept in .cache/appliance; all by `make roots`
     Lan            a bridge on this machine; each host's network namespace hangs on it
     Host           one host: boot, run commands over SSH, reboot, and its certain end
 
@@ -32,6 +32,8 @@ BASE = (
     "python3", "python3-apt",  # what Ansible needs of a host
     "rsyslog", "rsyslog-openssl",
 )  # fmt: skip
+SERVICES = ("postgresql",)
+"""More, on the host that stands for the rest of the site."""
 IMAGE = "disk.img"
 REBOOT = 133
 """nspawn's status for "start me again" (its --keep-unit)."""
@@ -303,3 +305,7 @@ def _remove_group(group: Path) -> None:
 def log_of(hosts: Mapping[str, Host]) -> str:
     """The end of each host's console."""
     return "\n".join(f"{name}:\n{host.log_tail()}" for name, host in hosts.items())
+
+
+if __name__ == "__main__":
+    make_archives((), SERVICES)
