@@ -400,6 +400,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     prepare()
     same = True
+    compared = differing = excepted = 0
     for suite in SUITES:
         if chosen.suites and suite.name not in chosen.suites:
             continue
@@ -410,6 +411,11 @@ def main() -> int:
             say(f"{suite.name}: only {passed} tests pass directly, {suite.least} are expected")
             same = False
         same = same and not comparison.differing
+        compared += len(comparison.direct.keys() | comparison.through.keys())
+        differing += len(comparison.differing)
+        excepted += len(comparison.excepted)
+    say(f"suites: {compared} tests compared, {differing} differ, {excepted} more as documented in exceptions.yaml")
+    say("suites: " + ("passed" if same else "FAILED"))
     return 0 if same else 1
 
 
