@@ -120,7 +120,8 @@ def remove_directory(directory: Path) -> None:
     for device in run("losetup", "--noheadings", "--output=NAME", "-j", directory / IMAGE).stdout.split():
         run("losetup", "--detach", device)
     run("chattr", "-R", "-f", "-a", directory, check=False)
-    shutil.rmtree(directory, ignore_errors=True)
+    # 20,000 files, and the time limit may be near: several times as fast as shutil.rmtree
+    run("rm", "-rf", directory, check=False)
 
 
 class Lan:
