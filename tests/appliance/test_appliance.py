@@ -234,6 +234,8 @@ def test_a_new_policy_is_a_reload_and_sessions_live_on(
     with gateway.session(bob) as session:
         assert session.query("select count(*) from orders").error is None
         policy.write_text(yaml.safe_dump(good | {"deny": [*good["deny"], denial]}))
+        # in ostiary.yaml, and no reason for a restart
+        playbook.variables["ostiary_config"] |= {"limits": {"sessions": 4000}}
         try:
             played = playbook.play("--tags", "ostiary_configuration,ostiary_service")
             assert (played.status, played.failed) == (0, 0), played.output
@@ -243,6 +245,21 @@ def test_a_new_policy_is_a_reload_and_sessions_live_on(
             policy.write_text(yaml.safe_dump(good, sort_keys=False))
         assert session.query("select count(*) from customers").error is None
     assert gateway.pid() == pid, "it was reloaded, not restarted"
+    assert "sessions: 4000" in gateway.host.say("cat /etc/ostiary/ostiary.yaml")
+
+
+def test_another_control_socket_is_a_restart_and_the_unit_knows_it(
+    playbook: Playbook, gateway: Gateway, alice: Issued
+) -> None:
+    pid = gateway.pid()
+    playbook.variables["ostiary_config"] |= {"listeners": {"control": {"socket": "/run/ostiary/other.sock"}}}
+    played = playbook.play("--tags", "ostiary_configuration,ostiary_service")
+    assert (played.status, played.failed) == (0, 0), played.output
+    assert gateway.pid() != pid
+    before = gateway.status()["reloads"]
+    gateway.host.ssh("systemctl reload ostiary")
+    assert gateway.status()["reloads"] == before + 1
+    assert gateway.serves(alice)
 
 
 def test_a_killed_gateway_is_healed(
