@@ -96,11 +96,11 @@ lint-ansible: ansible ## ansible-lint, production profile
 lock-ansible: venv ## ansible/requirements.txt again; ARGS=--upgrade for newer releases
 	$(PIP_COMPILE) $(ARGS) --output-file ansible/requirements.txt ansible/requirements.in
 
-roots: build
+roots: venv
 	@PYTHONPATH=tests $(BIN)/python -m appliance.host
 
-acceptance: build ## package, booted hosts, role, callers, SIEM, failures (root); under ten minutes
-	@# the one computes while the other waits for the network
+acceptance: venv ## package, booted hosts, role, callers, SIEM, failures (root); under ten minutes
+	@# the one computes while the other waits for the network; the package is compiled, this checkout needn't be
 	+$(MAKE) --jobs 2 --output-sync deb ansible roots
 	OSTIARY_BEGAN=$(BEGAN) $(BIN)/python -m pytest -s -v -m appliance --override-ini faulthandler_timeout=600 tests/appliance
 
