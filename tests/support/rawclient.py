@@ -141,7 +141,11 @@ class RawClient:
 
     def send(self, kind: bytes, body: bytes) -> None:
         """One message of any kind."""
-        self._socket.sendall(kind + struct.pack("!i", len(body) + 4) + body)
+        self.post(framed(kind, body))
+
+    def post(self, data: bytes) -> None:
+        """Any bytes, several messages among them."""
+        self._socket.sendall(data)
 
     def receive(self, *, copy: bytes = b"", extended: bool = False) -> Received:
         """Everything up to ReadyForQuery. A server that goes away ends it, too: look at the last message.
@@ -224,6 +228,11 @@ class RawClient:
                 raise ConnectionError("the server closed the connection")
             self.raw += data
             self._buffer += data
+
+
+def framed(kind: bytes, body: bytes) -> bytes:
+    """A message, as it is sent."""
+    return kind + struct.pack("!i", len(body) + 4) + body
 
 
 def _connect(host: str, port: int, seconds: float) -> socket.socket:

@@ -1,0 +1,116 @@
+"""What a masked caller sees does not depend on protected values (shared/postgres.md, masking: non-interference)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import pytest
+from support import twins
+from support.choices import Choices, shrink
+from support.expressions import CONSTANTS, Relations
+from support.ostiary import Ostiary
+from support.pki import Pki
+from support.postgres import Postgres
+from support.statements import Author
+from support.twins import Pair
+
+pytestmark = pytest.mark.e2e
+
+DATA = twins.load()
+FEW, MANY = 400, 20_000
+
+ALLOWED, TOUCHING = 0.4, 0.6
+"""Least share of cases that the gateway lets through whole, and that have to do with a protected column: statements
+that are refused, or about nothing, would show nothing."""
+
+TOLD = 8
+"""Findings that are made small and printed; the rest is counted."""
+
+
+@pytest.fixture(scope="module")
+def servers(pki: Pki) -> Iterator[tuple[Postgres, Postgres]]:
+    certificate = pki.server(file="target")
+    hba = ["hostssl all all 127.0.0.1/32 scram-sha-256"]
+    with ExitStack() as stack:
+        left, right = (
+            stack.enter_context(Postgres(tls=certificate, hba=hba, settings=twins.SETTINGS)) for _ in range(2)
+        )
+        twins.make(left, DATA, DATA.left)
+        twins.make(right, DATA, DATA.right)
+        assert left.run(twins.IDENTITY, twins.DATABASE) == right.run(twins.IDENTITY, twins.DATABASE)
+        yield left, right
+
+
+@pytest.fixture(scope="module")
+def relations(servers: tuple[Postgres, Postgres]) -> Relations:
+    return twins.relations(servers[0], DATA)
+
+
+@pytest.fixture(scope="module")
+def gateway(pki: Pki, servers: tuple[Postgres, Postgres]) -> Iterator[Ostiary]:
+    with twins.gateway(pki, servers, DATA) as running:
+        yield running
+
+
+def compare(pair: Pair, relations: Relations, seeds: range) -> None:
+    """Runs the case of each seed. Raises AssertionError with the smallest cases that tell the two apart."""
+    findings: list[Sequence[int]] = []
+    allowed = touching = 0
+    for seed in seeds:
+        choices = Choices(str(seed))
+        case = Author(choices, relations).case()
+        outcome = pair.run(case)
+        if not outcome.same:
+            findings.append(choices.made)
+        allowed += not outcome.denied
+        touching += case.touches
+    assert not findings, report(pair, relations, findings, len(seeds))
+    assert allowed >= ALLOWED * len(seeds), f"only {allowed} of {len(seeds)} cases were let through"
+    assert touching >= TOUCHING * len(seeds), f"only {touching} of {len(seeds)} cases touch what is protected"
+
+
+def report(pair: Pair, relations: Relations, findings: Sequence[Sequence[int]], total: int) -> str:
+    """The first findings, each as small as it gets."""
+
+    def tells(made: Sequence[int]) -> bool:
+        return not pair.run(Author(Choices(recorded=made), relations).case()).same
+
+    smallest = {}
+    for made in findings[:TOLD]:
+        case = Author(Choices(recorded=shrink(made, tells)), relations).case()
+        smallest[str(case)] = pair.run(case).difference()
+    told = "\n\n".join(f"{case}\n    {difference}" for case, difference in smallest.items())
+    return f"{len(findings)} of {total} cases tell the databases apart, such as\n\n{told}"
+
+
+@pytest.fixture
+def masked(pki: Pki, gateway: Ostiary) -> Iterator[Pair]:
+    with Pair(gateway, pki.client("mallory", groups=["everyone"])) as pair:
+        yield pair
+
+
+def test_a_few_statements_tell_nothing(masked: Pair, relations: Relations) -> None:
+    compare(masked, relations, range(FEW))
+
+
+@pytest.mark.slow
+def test_many_statements_tell_nothing(masked: Pair, relations: Relations) -> None:
+    compare(masked, relations, range(FEW, FEW + MANY))
+
+
+def test_without_masks_they_tell(pki: Pki, gateway: Ostiary, relations: Relations) -> None:
+    """A caller who sees clear values tells them apart by every fourth case or so: it is masks that hide them."""
+    with Pair(gateway, pki.client("clara", groups=["everyone", "trusted"])) as clear:
+        outcomes = [clear.run(Author(Choices(str(seed)), relations).case()) for seed in range(100)]
+    assert sum(not outcome.same for outcome in outcomes) >= 15
+
+
+def test_statements_hold_no_protected_value(servers: tuple[Postgres, Postgres]) -> None:
+    """Equality with a constant is allowed, and tells whether the constant is the value."""
+    constants = {
+        text.removeprefix("date ").partition("::")[0].strip("'") for of_type in CONSTANTS.values() for text in of_type
+    }
+    held = twins.protected(servers[0]) | twins.protected(servers[1])
+    assert len(held) > 50
+    assert not held & {twins.shortest(constant) for constant in constants}
