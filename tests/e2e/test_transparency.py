@@ -17,19 +17,19 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import psycopg
 import pytest
 from support.ostiary import Ostiary
-from support.pki import Issued, Pki
+from support.pki import Pki
 from support.postgres import Postgres
 from support.process import wait_until
-from support.psql import clean_environment, conninfo, psql
+from support.psql import clean_environment, psql
 from support.rawclient import RawClient, Received
+from support.ways import Both, Way, same
 
 pytestmark = pytest.mark.e2e
 
@@ -75,73 +75,6 @@ grant select on sales.orders to reader;
 """
 
 
-@dataclass(frozen=True)
-class Way:
-    """How a client reaches the database; ``prefix`` goes before a database's name, ``caller`` is its certificate."""
-
-    name: str
-    port: int
-    prefix: str
-    caller: Issued
-    ca: Path
-
-    def database(self, name: str | None) -> str:
-        return f"{self.prefix}{name}" if name else DATABASE
-
-    def conninfo(self, database: str | None = None, **parameters: object) -> str:
-        settings: dict[str, object] = {
-            "host": "localhost",
-            "port": self.port,
-            "dbname": self.database(database),
-            "user": USER,
-            "sslmode": "verify-full",
-            "sslrootcert": self.ca,
-            "sslcert": self.caller.certificate,
-            "sslkey": self.caller.key,
-        }
-        return conninfo(**(settings | parameters))
-
-    def connect(self, database: str | None = None, **parameters: object) -> psycopg.Connection[tuple[object, ...]]:
-        return psycopg.connect(self.conninfo(database, **parameters), autocommit=True)
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        made = ssl.create_default_context(cafile=str(self.ca))
-        made.load_cert_chain(self.caller.certificate, self.caller.key)
-        return made
-
-    def raw(self, **parameters: str) -> RawClient:
-        client = RawClient(
-            host="localhost",
-            port=self.port,
-            user=USER,
-            database=DATABASE,
-            context=self.context,
-            parameters=parameters,
-            seconds=30,
-        )
-        # it sends a batch's messages one by one: each would wait for an acknowledgement of the one before
-        client._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return client
-
-    def run(self, *command: str, script: str | None = None, database: str | None = None) -> str:
-        """One of PostgreSQL's programs; its standard output. An error raises AssertionError."""
-        done = subprocess.run(
-            [*command, self.conninfo(database)],
-            input=script,
-            stdin=subprocess.DEVNULL if script is None else None,
-            capture_output=True,
-            text=True,
-            env=clean_environment(),
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-
-Both = tuple[Way, Way]
-
-
 @pytest.fixture(scope="module")
 def server(pki: Pki) -> Iterator[Postgres]:
     """The certificate of a caller is enough directly, too."""
@@ -176,21 +109,14 @@ def gateway(pki: Pki, server: Postgres) -> Iterator[Ostiary]:
 def both(pki: Pki, server: Postgres, gateway: Ostiary) -> Both:
     caller = pki.client(USER)
     return (
-        Way("direct", server.port, "", caller, pki.ca),
-        Way("gateway", gateway.port, f"{DATABASE}/", caller, pki.ca),
+        Way("direct", server.port, "", caller, pki.ca, USER, DATABASE),
+        Way("gateway", gateway.port, f"{DATABASE}/", caller, pki.ca, USER, DATABASE),
     )
 
 
 @pytest.fixture
 def through(both: Both) -> Way:
     return both[1]
-
-
-def same(both: Both, act: Callable[[Way], T]) -> T:
-    """What ``act`` saw, which must be the same both ways."""
-    direct, through = (act(way) for way in both)
-    assert through == direct
-    return through
 
 
 # --- PostgreSQL's own programs --------------------------------------------------------------------------------
