@@ -137,8 +137,8 @@ def test_the_corpus_has_teeth(databases: Databases, shared_database: str) -> Non
 
 def test_the_caller_never_sends_what_it_looks_for() -> None:
     for attempt in CORPUS.attempts:
-        for step in attempt.all_steps:
-            assert not JUDGE.find(step.sql.encode(), []), attempt.name
+        for text in (text for step in attempt.all_steps for text in step.texts):
+            assert not JUDGE.find(text.encode(), []), attempt.name
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from support.postgres import Postgres
-from support.rawclient import LoginRefused, RawClient, Received
+from support.rawclient import LoginRefused, RawClient, Received, framed
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpora" / "leaks.yaml"
 TEMPLATE = "leaks_template"
@@ -37,9 +37,15 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
     prepare: str | None = None
     portal: str | None = None
     call: list[str] | None = None
+    messages: list[list[str]] = []
     copy: str = ""
     direct: str | None = None
     wait: float = 0
+
+    @property
+    def texts(self) -> list[str]:
+        """Every statement in it."""
+        return [message[-1] for message in self.messages if message[0] in "QP"] if self.messages else [self.sql]
 
 
 class Attempt(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,7 +78,9 @@ class Attempt(msgspec.Struct, forbid_unknown_fields=True):
     @property
     def only_reads(self) -> bool:
         """Leaves the database as it is, so that others may use it after."""
-        return not self.setup and all(step.direct is None and READS.match(step.sql) for step in self.all_steps)
+        if self.setup or any(step.direct is not None for step in self.all_steps):
+            return False
+        return all(READS.match(text) for step in self.all_steps for text in step.texts)
 
 
 class Innocent(msgspec.Struct, forbid_unknown_fields=True):
@@ -116,6 +124,7 @@ class Judge:
                 groups = [number // 10_000**place % 10_000 for place in (2, 1, 0)]
                 whole[struct.pack("!hhh", *groups)] = sentinel  # numeric's digits
             pieces[_squash(raw)] = sentinel
+            pieces[raw.hex().encode()] = sentinel  # as page inspection prints bytes, with blanks
             pieces["".join(str(byte) for byte in raw).encode()] = sentinel  # character codes
         self._whole, self._pieces = whole, pieces
 
@@ -240,6 +249,13 @@ def run(
 
 def _send(client: RawClient, step: Step, mode: Mode) -> Received | None:
     binary = mode == "binary"
+    if step.messages:
+        client.post(b"".join(_message(*message) for message in step.messages))
+        received = Received()
+        for kind, *_ in step.messages:
+            if kind in "QS":
+                received.messages += client.receive().messages
+        return received
     if step.prepare is not None:
         client.send(b"P", f"{step.prepare}\0{step.sql}\0".encode() + b"\0\0")
         client.send(b"S", b"")
@@ -259,3 +275,21 @@ def _send(client: RawClient, step: Step, mode: Mode) -> Received | None:
     return client.execute(
         step.sql, step.params or (), binary=binary, max_rows=step.max_rows, copy=step.copy.encode(), sync=step.sync
     )
+
+
+def _message(kind: str, *parts: str) -> bytes:
+    """One of a step's ``messages``, as leaks.yaml describes them."""
+    names = [part.encode() + b"\0" for part in parts]
+    match kind:
+        case "P":
+            body = names[0] + names[1] + struct.pack("!h", 0)
+        case "B":
+            formats = [int(digit) for digit in parts[2]]
+            body = names[0] + names[1] + struct.pack(f"!hhh{len(formats)}h", 0, 0, len(formats), *formats)
+        case "D" | "C":
+            body = parts[0].encode() + names[1]
+        case "E":
+            body = names[0] + struct.pack("!i", int(parts[1]))
+        case _:  # Q, H, S
+            body = b"".join(names)
+    return framed(kind.encode(), body)
