@@ -13,11 +13,12 @@ from support.ostiary import Ostiary
 from support.pki import Pki
 from support.postgres import Postgres
 from support.statements import Author
-from support.twins import Pair
+from support.twins import Attempt, Pair
 
 pytestmark = pytest.mark.e2e
 
 DATA = twins.load()
+INFERENCE = twins.load_inference()
 FEW, MANY = 400, 20_000
 
 ALLOWED, TOUCHING = 0.4, 0.6
@@ -84,9 +85,16 @@ def report(pair: Pair, relations: Relations, findings: Sequence[Sequence[int]], 
     return f"{len(findings)} of {total} cases tell the databases apart, such as\n\n{told}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def masked(pki: Pki, gateway: Ostiary) -> Iterator[Pair]:
     with Pair(gateway, pki.client("mallory", groups=["everyone"])) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def clear(pki: Pki, gateway: Ostiary) -> Iterator[Pair]:
+    """Sees the values."""
+    with Pair(gateway, pki.client("clara", groups=["everyone", "trusted"])) as pair:
         yield pair
 
 
@@ -99,11 +107,22 @@ def test_many_statements_tell_nothing(masked: Pair, relations: Relations) -> Non
     compare(masked, relations, range(FEW, FEW + MANY))
 
 
-def test_without_masks_they_tell(pki: Pki, gateway: Ostiary, relations: Relations) -> None:
+def test_without_masks_they_tell(clear: Pair, relations: Relations) -> None:
     """A caller who sees clear values tells them apart by every fourth case or so: it is masks that hide them."""
-    with Pair(gateway, pki.client("clara", groups=["everyone", "trusted"])) as clear:
-        outcomes = [clear.run(Author(Choices(str(seed)), relations).case()) for seed in range(100)]
+    outcomes = [clear.run(Author(Choices(str(seed)), relations).case()) for seed in range(100)]
     assert sum(not outcome.same for outcome in outcomes) >= 15
+
+
+@pytest.mark.parametrize("attempt", INFERENCE, ids=lambda attempt: attempt.name)
+def test_nothing_is_inferred(masked: Pair, attempt: Attempt) -> None:
+    for case in attempt.cases:
+        outcome = masked.run(case)
+        assert outcome.same, f"{attempt.reason}\n{case}\n    {outcome.difference()}"
+
+
+def test_the_attempts_at_inference_have_teeth(clear: Pair) -> None:
+    toothless = [attempt.name for attempt in INFERENCE if all(clear.run(case).same for case in attempt.cases)]
+    assert not toothless
 
 
 def test_statements_hold_no_protected_value(servers: tuple[Postgres, Postgres]) -> None:

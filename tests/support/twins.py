@@ -24,11 +24,11 @@ from support.postgres import Postgres
 from support.rawclient import RawClient, Received, framed
 from support.statements import Case, Step
 
-DATA = Path(__file__).resolve().parents[1] / "corpora" / "twins.yaml"
+CORPORA = Path(__file__).resolve().parents[1] / "corpora"
 TARGETS = ("twin-1", "twin-2")
 DATABASE, PASSWORD = "vault", "superuser-secret"
 
-LONGEST = 5.0
+LONGEST = 2.0
 """Seconds for a statement at the target: joins of joins of small tables; what is cut off is not compared."""
 
 SESSION_CASES = 250
@@ -46,8 +46,38 @@ class Data(msgspec.Struct, forbid_unknown_fields=True):
     right: str
 
 
-def load(path: Path = DATA) -> Data:
-    return msgspec.convert(yaml.safe_load(path.read_bytes()), Data)
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    sql: str
+    params: list[str] = []
+    rows: int = 0
+
+
+class Attempt(msgspec.Struct, forbid_unknown_fields=True):
+    """One of inference.yaml, whose head says what it means."""
+
+    name: str
+    reason: str
+    steps: list[str | Asked]
+
+    @property
+    def cases(self) -> list[Case]:
+        """By the simple protocol, and by the extended one with text and binary results, as far as it can be."""
+        asked = [Asked(step) if isinstance(step, str) else step for step in self.steps]
+        extended_only = any(step.params or step.rows for step in asked)
+        modes = (False, True) if extended_only else (None, False, True)
+        return [
+            Case(tuple(Step(step.sql, mode, tuple(step.params), step.rows) for step in asked), touches=True)
+            for mode in modes
+        ]
+
+
+def load() -> Data:
+    return msgspec.convert(yaml.safe_load((CORPORA / "twins.yaml").read_bytes()), Data)
+
+
+def load_inference() -> list[Attempt]:
+    document = yaml.safe_load((CORPORA / "inference.yaml").read_bytes())
+    return msgspec.convert(document["attempts"], list[Attempt])
 
 
 COLUMNS = """
