@@ -52,8 +52,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_time_grows_with_the_input_only(unit: bytes) -> None:
-    """16 times as much takes about 16 times as long; what is quadratic would take 256 times. The bound lies between, far
-    from both: a busy machine must not fail it."""
+    """16 times as much takes about 16 times as long; what is quadratic would take 256 times. The bound lies far from
+    both: a busy machine must not fail it."""
     short = unit * (MEGABYTE // 128 // len(unit))
     long = unit * (MEGABYTE // 8 // len(unit))
     ALL.find(short)
