@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 
 @cython.locals(head=list, rendered=bytes)
 cpdef bytes operation_line(double time, int64_t number, bytes constant, parameters, formats, store)
+cpdef bytes with_text(bytes before, text, bytes after)
 cpdef bytes dumps(event)
 @cython.locals(size=Py_ssize_t, rendered=list, index=Py_ssize_t)
 cdef _parameters(parameters, formats, store)

@@ -94,9 +94,18 @@ def operation_constant(operation: Operation, decision: Decision, source: Source,
            None: the text is short
     """
     text = operation.text
+    before, after = around_text(operation, decision, source)
+    return with_text(before, text if store is None or len(text) <= INLINE else store(_slices(text)), after)
+
+
+def with_text(before: bytes, text: str | dict[str, object], after: bytes) -> bytes:
+    """What `operation_constant` gives, of what `around_text` gave and the text, or the blob that it lies in."""
+    return b"".join([before, dumps(text)[:-1], after])
+
+
+def around_text(operation: Operation, decision: Decision, source: Source) -> tuple[bytes, bytes]:
+    """What stands before and behind the text in `operation_constant`: the same for all texts that mean the same."""
     event: dict[str, object] = {
-        "source": source,
-        "text": text if store is None or len(text) <= INLINE else store(_slices(text)),
         "digest": operation.digest,
         "verbs": sorted(operation.verbs),
         "outcome": decision.outcome.value,
@@ -116,10 +125,10 @@ def operation_constant(operation: Operation, decision: Decision, source: Source,
         event["message"] = decision.message
     if decision.observed:
         event["observed"] = decision.observed
-    return dumps(event)[1:-2]
+    return dumps({"source": source})[1:-2] + b',"text":', b"," + dumps(event)[1:-2]
 
 
-def dumps(event: Mapping[str, object]) -> bytes:
+def dumps(event: Mapping[str, object] | str) -> bytes:
     """One line of JSON. Text that is no Unicode (a client's stray bytes) is kept as base64, never dropped."""
     try:
         return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

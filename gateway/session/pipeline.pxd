@@ -7,6 +7,7 @@ from gateway.session.live cimport LiveSession
 
 cdef class _Rendered:
     cdef public bytes constant
+    cdef public tuple around
     cdef public bytes before
     cdef public bytes after
 
@@ -39,8 +40,8 @@ cdef class Corridor:
     cdef public object _recorded
     cdef public bint _closed
     cpdef bint refresh(self) except -1
-    @cython.locals(remembered=_Remembered, rendered=_Rendered, live=LiveSession, number=int64_t, now=double)
-    cpdef ask(self, operation, source, parameters=*, formats=*)
+    @cython.locals(remembered=_Remembered, rendered=_Rendered, live=LiveSession, number=int64_t, now=double, constant=bytes)
+    cpdef ask(self, operation, source, parameters=*, formats=*, text=*)
     cdef _Rendered _render(self, _Remembered remembered, source)
     cdef _Remembered _decide(self, operation)
     cdef _denial(self, _Remembered remembered, number)

@@ -19,8 +19,8 @@ from gateway.audit.log import AuditLog
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded
 from gateway.masking import guard
 from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
-from gateway.recording import SessionHeader, operation_constant
-from gateway.recording.events import Source
+from gateway.recording import SessionHeader
+from gateway.recording.events import Source, around_text, with_text
 from gateway.recording.writer import Recorded, Recorder
 from gateway.session.admit import Admitted, Gate
 from gateway.session.live import LiveSession
@@ -43,11 +43,13 @@ class _Rendered:
     """What the recording and the audit log say each time that an operation is run; rendered once.
 
     constant       the recording's; None: the text is too long to be kept
+    around         the recording's, around a text that means the same
     before, after  the audit line's, around the operation's number
     """
 
-    def __init__(self, constant: bytes | None, before: bytes, after: bytes) -> None:
+    def __init__(self, constant: bytes | None, around: tuple[bytes, bytes], before: bytes, after: bytes) -> None:
         self.constant = constant
+        self.around = around
         self.before = before
         self.after = after
 
@@ -153,8 +155,12 @@ class Corridor:
         source: Source,
         parameters: Sequence[bytes | None] | None = None,
         formats: Sequence[int] = (),
+        text: str | None = None,
     ) -> Verdict:
-        """Decide and record one operation. Raises RecordingFailed or SessionEnded: end the session."""
+        """Decide and record one operation. Raises RecordingFailed or SessionEnded: end the session.
+
+        text  what was said, where ``operation`` is that of another text which means the same; None: its own
+        """
         remembered = self._decided.get(id(operation))
         if remembered is None or remembered.operation is not operation:
             remembered = self._decide(operation)
@@ -165,12 +171,15 @@ class Corridor:
         if rendered is None:
             rendered = self._render(remembered, source)
         now = self.clock()
-        if rendered.constant is None:
+        constant = rendered.constant
+        if text is not None:
+            constant = with_text(rendered.around[0], text, rendered.around[1])
+        if constant is None:
             self._recorder.operation(
                 number, operation, remembered.decision, parameters=parameters, formats=formats, source=source
             )
         else:
-            self._recorder.rendered_operation(now, number, rendered.constant, parameters, formats)
+            self._recorder.rendered_operation(now, number, constant, parameters, formats)
         self._audit.append_operation(rendered.before, number, rendered.after, now)
         self.uncommitted = True
         if remembered.synced:
@@ -191,8 +200,9 @@ class Corridor:
         operation, decision = remembered.operation, remembered.decision
         event = OperationDecided(self.admitted.context, 0, operation, decision, source, remembered.refusal)
         short = len(operation.text) <= MAX_RENDERED
-        constant = operation_constant(operation, decision, source, None) if short else None
-        rendered = remembered.rendered[source] = _Rendered(constant, *event.halves_of())
+        around = around_text(operation, decision, source)
+        constant = with_text(around[0], operation.text, around[1]) if short else None
+        rendered = remembered.rendered[source] = _Rendered(constant, around, *event.halves_of())
         return rendered
 
     def _decide(self, operation: Operation) -> _Remembered:

@@ -13,6 +13,7 @@ Files, in the order in which a text passes them:
     lineage/           which columns a statement shows, writes and decides by
     facts              what comes out: Statement, Analysis
     analysis           `analyse`, limits
+    shapes             texts that differ in numbers only, and whether that makes a difference
     harmless           the shipped list of harmless functions, and what reveals other people's values
     catalogue_queries  what to ask a target about itself
     catalogue          names, overloads, what lies behind views

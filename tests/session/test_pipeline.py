@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from gateway.errors import RecordingFailed, SessionEnded
 from gateway.model import Address, Operation
 from gateway.recording import Recorded, verify
+from gateway.recording.reader import Recording, open_recording
 from gateway.session import Corridor
 
 HIDDEN = frozenset({"pii.ssn"})
@@ -66,6 +67,26 @@ def test_what_no_rule_allows_says_why(house: House, asked: Operation, why: str) 
     verdict = house.open().ask(asked, "query")
     assert verdict.denial is not None
     assert re.search(why, verdict.denial.message)
+
+
+@pytest.mark.parametrize("said", ["SELECT 2", 'SELECT 3 AS "', "x" * 5000])
+def test_each_text_of_one_operation_is_recorded(house: House, said: str) -> None:
+    corridor = house.open()
+    same = operation("SELECT 1")
+    corridor.ask(same, "query", (), (), said)
+    corridor.ask(same, "query")
+    corridor.ask(same, "query", text=said)
+    corridor.commit()
+    corridor.close("done")
+    (path,) = house.node.directory.rglob("*.ostrec")
+    file, size = open_recording(path)
+    with file:
+        events = [event.fields for event in Recording(file, size)]
+    asked = [event for event in events if event["event"] == "operation"]
+    assert [event["text"] for event in asked] == [said, "SELECT 1", said]
+    assert len({event["digest"] for event in asked}) == 1
+    logged = house.events("operation_decided")
+    assert {one["query_info"]["query_string"] for one in logged} == {same.normalised}
 
 
 def test_numbers_count_every_question(house: House) -> None:

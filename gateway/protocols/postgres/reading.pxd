@@ -17,6 +17,8 @@ cdef class Reading:
     cdef public object _labelled
     cdef public object _planner
     cdef public dict _understood
+    cdef public dict _alike
+    cdef public object said
     cdef public object _prepared
     cdef public object _cursors
     cdef public object _remembered
@@ -26,7 +28,7 @@ cdef class Reading:
     cdef public bint changes_catalogue
     cdef public bint unrestricted
     cdef bint _current(self) except -1
-    @cython.locals(read=_Read)
+    @cython.locals(read=_Read, shape=bytes)
     cpdef read(self, Ask ask, bytes encoding)
     @cython.locals(read=_Read)
     cpdef asked(self, Ask ask, verdict)

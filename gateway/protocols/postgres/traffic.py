@@ -246,7 +246,7 @@ class Traffic:
             self._answering = True
             ensureDeferred(reading.prepare(ask, relay.encoding)).addCallbacks(self._prepared, self._failed)
             return None
-        verdict = self._corridor.ask(operation, ask.source, ask.parameters, ask.formats)
+        verdict = self._corridor.ask(operation, ask.source, ask.parameters, ask.formats, reading.said)
         reading.asked(ask, verdict)
         return verdict
 

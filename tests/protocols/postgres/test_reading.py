@@ -119,6 +119,20 @@ def test_a_statement_is_understood_once(session: Session) -> None:
     assert session.read("select $1", types=b"\0\1\0\0\0\x19") is not session.read("select $1", types=b"\0\0")
 
 
+def test_texts_that_differ_in_numbers_are_understood_once(session: Session) -> None:
+    texts = [f"select id from customers where id = {number}" for number in (1, 22, 333)]
+    operations, said = zip(*((session.read(text), session.reading.said) for text in texts), strict=True)
+    assert operations[0] is operations[1] is operations[2]
+    assert said == (None, *texts[1:])
+    assert session.read(texts[1], types=b"\0\1\0\0\0\x17") is not operations[0]
+
+
+def test_texts_whose_numbers_count_are_not(session: Session) -> None:
+    operations = [session.read(f"select id from customers limit {limit}") for limit in (1, 1000)]
+    assert [operation and operation.row_bound for operation in operations] == [1, 1000]
+    assert session.reading.said is None
+
+
 def test_statements_that_run_by_name_are_read_each_time(session: Session) -> None:
     session.run("prepare s as select 1")
     assert session.read("execute s") is not session.read("execute s")

@@ -122,6 +122,7 @@ class FakeDialler:
 
 class FakeReading:
     unrestricted = changes_catalogue = False
+    said = None
 
     def setting(self, text: str) -> Operation:
         return resolve(analyse(text), None)

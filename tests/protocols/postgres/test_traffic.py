@@ -151,7 +151,7 @@ class FakeCorridor(talk.Corridor):
         self.live = SimpleNamespace()
         self.admitted = SimpleNamespace(session="s1", context=None, access=SimpleNamespace(target="orders"))
 
-    def ask(self, operation: Operation, source: str, parameters: object, formats: object) -> Verdict:
+    def ask(self, operation: Operation, source: str, parameters: object, formats: object, text: object) -> Verdict:
         self.uncommitted = True
         return self(Ask("query", operation.text.encode()))
 
@@ -177,6 +177,7 @@ class FakeReading:
     def __init__(self) -> None:
         self.changes_catalogue = False
         self.unrestricted = False
+        self.said = None
         self.missing: set[bytes] = set()
         self.ready: Deferred[None] = succeed(None)
         self.reloads: Deferred[None] = succeed(None)
