@@ -84,7 +84,7 @@ def main() -> None:
 def compare(compared: dict[str, System], mode: str, asked: argparse.Namespace) -> None:
     found: dict[str, list[Spent]] = {name: [] for name in compared}
     for system in compared.values():
-        measures.pgbench(system, "-S", "-M", mode, clients=asked.clients, seconds=1)
+        measures.pgbench(system, "-S", "-M", mode, clients=asked.clients, seconds=asked.seconds)
     for _ in range(asked.rounds):
         for name, system in compared.items():
             one = spent(system, system.process.pid, mode, clients=asked.clients, seconds=asked.seconds)
