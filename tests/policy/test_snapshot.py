@@ -9,7 +9,7 @@ from gateway.detectors import OwnDetector
 from gateway.model import Decision, Method, Outcome
 from gateway.policy import SessionLimits, Snapshot
 from gateway.policy.entries import Label
-from gateway.policy.snapshot import REDACT
+from gateway.policy.snapshot import REDACT, strictest
 
 ALICE = access("alice", "analysts")
 DBA = access("dora", "dba")
@@ -694,3 +694,8 @@ def test_a_session_ends_with_its_identity_unless_an_entry_says_otherwise(terms: 
 def test_denied_operations_are_recorded_as_durably_as_allowed_ones() -> None:
     policy = snapshot("allow: [{name: a, sql: {verbs: [select]}, session: {record: synced}}]")
     assert decided(policy, "drop") == Decision(Outcome.DENY, durability="synced")
+
+
+def test_of_two_keys_the_same_counts_in_whatever_order_they_are_written() -> None:
+    one, other = Method("hmac", key="mask-key-1"), Method("hmac", key="mask-key-2")
+    assert strictest([one, other]) == strictest([other, one]) == one

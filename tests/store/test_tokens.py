@@ -101,6 +101,7 @@ def test_what_memory_forgot_is_not_kept_twice(vault: TokenVault, path: Path, mon
 def test_values_are_not_in_the_files(vault: TokenVault, path: Path) -> None:
     token = vault.token(VALUE)
     vault.settle()
+    assert bytes.fromhex(token[4:].decode()) not in path.read_bytes(), "no commit waits for a checkpoint"
     vault.checkpoint()
     files = list(path.parent.iterdir())
     assert len(files) == 3
@@ -108,7 +109,7 @@ def test_values_are_not_in_the_files(vault: TokenVault, path: Path) -> None:
         assert VALUE not in file.read_bytes()
         assert file.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert bytes.fromhex(token[4:].decode()) in path.read_bytes(), "the checkpoint brought it there"
+    assert bytes.fromhex(token[4:].decode()) in path.read_bytes()
 
 
 def test_the_log_is_used_again_after_a_checkpoint(vault: TokenVault, path: Path) -> None:
