@@ -1,7 +1,7 @@
 """Detectors: labelled values in text, found by pattern, check digits and what stands beside them. Pure.
 
 shape      what a detector is made of
-finder     many detectors over bytes in linear time: gate, blocks, exact patterns, checks
+search     many detectors over bytes in linear time: gate, blocks, exact patterns, checks
 folding    digits, dashes and spaces that only look like ASCII's
 checksums  Luhn, 97
 numbers    payment cards, IBANs, social security numbers
@@ -22,9 +22,9 @@ from types import MappingProxyType
 
 from gateway.detectors import OwnDetector
 from gateway.masking.detectors import contact, network, numbers, tokens
-from gateway.masking.detectors.finder import Search
 from gateway.masking.detectors.folding import fold
 from gateway.masking.detectors.own import own_detector
+from gateway.masking.detectors.search import Search
 from gateway.masking.detectors.shape import SEPARATOR, DetectorInfo, Match
 
 __all__ = ["DETECTORS", "SEPARATOR", "DetectorInfo", "Finder", "Match", "finder"]
@@ -78,19 +78,19 @@ class Finder:
         across `SEPARATOR`, so that cells can be joined with it.
         """
         found = {match for search in self._searches for match in search.find(data, hint)}
-        folded = fold(data)
-        if folded is not None:
+        for folded in fold(data):
             for search in self._searches:
                 for match in search.find(folded.text, hint):
-                    found.add(Match(*folded.span(match.start, match.end), match.detector))
+                    span = folded.span(match.start, match.end)
+                    if span is not None:
+                        found.add(Match(*span, match.detector))
         return sorted(found)
 
     def may_match(self, data: bytes) -> bool:
         """A quick look; False is certain."""
         if any(search.may_match(data) for search in self._searches):
             return True
-        folded = fold(data)
-        return folded is not None and any(search.may_match(folded.text) for search in self._searches)
+        return any(search.may_match(folded.text) for folded in fold(data) for search in self._searches)
 
 
 def finder(names: Collection[str], own: Collection[OwnDetector] = ()) -> Finder:

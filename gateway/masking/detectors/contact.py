@@ -8,7 +8,17 @@ import phonenumbers
 import re2
 from phonenumbers import PhoneMetadata
 
-from gateway.masking.detectors.shape import ALPHANUMERIC, DIGITS, DetectorInfo, Shape, Span, alone, compiled, ends
+from gateway.masking.detectors.shape import (
+    CONTEXT,
+    DIGITS,
+    DetectorInfo,
+    Shape,
+    Span,
+    alone,
+    begins,
+    compiled,
+    ends,
+)
 
 _LOCAL = rb"[0-9A-Za-z._+%\x80-\xff-]"
 _MAX_LOCAL = 64
@@ -80,7 +90,7 @@ _NOT_DIGITS = bytes(code for code in range(256) if code not in DIGITS)
 
 def _international(data: bytes, start: int, end: int) -> Span | None:
     """The longest beginning of the candidate, whole groups only, that is a number of some country."""
-    if start and (data[start - 1] in ALPHANUMERIC or data[start - 1] in b"+/=_"):
+    if start and (not begins(data, start) or data[start - 1] in b"+/"):
         return None
     numbering = _numbering()
     while end > start:
@@ -110,18 +120,39 @@ def _north_american(data: bytes, start: int, end: int) -> Span | None:
 
 
 def _national(data: bytes, start: int, end: int) -> Span | None:
-    """A trunk prefix and eight to eleven more digits: without the country nobody can say more."""
-    return (start, end) if alone(data, start, end) else None
+    """Eight to twelve digits that are no date, address or social security number: without the country nobody can say
+    more."""
+    if not alone(data, start, end) or _OTHER.fullmatch(data, start, end):
+        return None
+    return (start, end) if 8 <= len(data[start:end].translate(None, _NOT_DIGITS)) <= 12 else None
 
+
+_OTHER: re2._Regexp = compiled(
+    rb"(?:19|20)\d\d[-./ ][01]?\d[-./ ][0-3]?\d[ -]?\d?\d?|[0-3]?\d[-./][01]?\d[-./](?:19|20)\d\d"
+    rb"|\d{1,3}(?:\.\d{1,3}){3}|\d{3}-\d\d-\d{4}"
+)
 
 PHONE = DetectorInfo(
     "phone",
     (
-        Shape(rb"\+[1-9](?:[ ()./-]{0,3}\d){6,14}", 64, _international),
-        Shape(rb"\b00[1-9](?:[ ()./-]{0,3}\d){6,14}", 66, _international, weak=True),
+        Shape(rb"\+[1-9](?:[ ()./-]{0,3}\d){6,14}", 64, _international, anchor=rb"\+[1-9][ ()./-]{0,3}\d"),
+        Shape(rb"\b00[1-9](?:[ ()./-]{0,3}\d){6,14}", 66, _international, anchor=rb"\b00[1-9]", near=CONTEXT),
         Shape(rb"(?:\b1[ .-])?(?:\([2-9]\d\d\) ?|\b[2-9]\d\d[-./])[2-9]\d\d[-.]\d{4}", 18, _north_american),
-        Shape(rb"(?:\b1[ .-]?)?\b[2-9]\d\d ?[2-9]\d\d ?\d{4}", 18, _north_american, weak=True),
-        Shape(rb"(?:\b|\()0[1-9](?:[ ()./-]{0,3}\d){7,10}", 48, _national, weak=True),
+        Shape(rb"(?:\b1[ .-]?)?\b[2-9]\d\d ?[2-9]\d\d ?\d{4}", 18, _north_american, near=CONTEXT),
+        Shape(
+            rb"(?:\b|\()0[1-9](?:[ ()./-]{0,3}\d){6,10}",
+            48,
+            _national,
+            anchor=rb"\b0[1-9][ ()./-]{0,3}\d",
+            near=CONTEXT,
+        ),
+        Shape(
+            rb"(?:\b|\()[1-9]\d{1,2}\)?(?:(?:[ ./-]\d{2,5}){2,4}|[ ./-]\d{5,8})|\b[2-9]\d{3,4}[ -]\d{4,5}",
+            30,
+            _national,
+            anchor=rb"\d\d\)?[ ./-]\d\d",
+            near=CONTEXT // 2,
+        ),
     ),
     context="phones?|tel|telephone|mobile|cell|cellphone|fax|whatsapp|sms|call|callback|dial|telefon|telefono"
     "|téléphone|telefone|handy|natel|mobil|móvil|portable|rufnummer|msisdn|hotline".encode(),

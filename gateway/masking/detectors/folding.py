@@ -10,11 +10,12 @@ import bisect
 import functools
 import sys
 import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import re2
 
-from gateway.masking.detectors.shape import Span, options
+from gateway.masking.detectors.shape import CONTEXT, Span, options
 
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 """Soft hyphen, zero width space, non-joiner and joiner, word joiner, byte order mark."""
@@ -56,50 +57,68 @@ def _escaped(character: bytes) -> bytes:
     return b"".join(b"\\x%02x" % code for code in character)
 
 
+AROUND = 512
+"""Bytes that are read around lookalikes, beside `CONTEXT`: no value that people write is longer. What machines make is
+(tokens, keys), but nobody retypes it in another script."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """``text`` is how the original is read. It consists of runs that begin at ``_starts``, stand at ``_originals`` in
-    the original, and whose bytes are ``_widths`` bytes there: 1 where nothing was folded, else one lookalike's."""
+    """A piece of the original as it is read.
+
+    ``text`` consists of runs that begin at ``_starts``, stand at ``_originals`` in the original, and whose bytes are
+    ``_widths`` bytes there: 1 where nothing was folded, else one lookalike's. What begins before ``_low`` or ends
+    behind ``_high``, in the original, could be a part of something that the piece doesn't have.
+    """
 
     text: bytes
     _starts: tuple[int, ...]
     _originals: tuple[int, ...]
     _widths: tuple[int, ...]
+    _low: int
+    _high: int
 
-    def span(self, start: int, end: int) -> Span:
-        """Where ``text[start:end]``, not empty, stands in the original."""
+    def span(self, start: int, end: int) -> Span | None:
+        """Where ``text[start:end]``, not empty, stands in the original; None where it is too near to the border."""
         first = bisect.bisect_right(self._starts, start) - 1
         last = bisect.bisect_right(self._starts, end - 1) - 1
-        return (
-            self._originals[first] + start - self._starts[first],
-            self._originals[last] + end - 1 - self._starts[last] + self._widths[last],
-        )
+        begin = self._originals[first] + start - self._starts[first]
+        stop = self._originals[last] + end - 1 - self._starts[last] + self._widths[last]
+        return (begin, stop) if self._low <= begin and stop <= self._high else None
 
 
-def fold(data: bytes) -> Folded | None:
-    """``data`` as it is read; None when it has no lookalikes."""
+def fold(data: bytes) -> Iterator[Folded]:
+    """The pieces of ``data`` that have lookalikes, as they are read."""
     if data.isascii():
-        return None
+        return
+    cluster: list[Span] = []
+    for match in _lookalike().finditer(data):
+        span = match.span()
+        if cluster and span[0] - cluster[-1][1] > 2 * (AROUND + CONTEXT):
+            yield _folded(data, cluster)
+            cluster = []
+        cluster.append(span)
+    if cluster:
+        yield _folded(data, cluster)
+
+
+def _folded(data: bytes, lookalikes: Sequence[Span]) -> Folded:
     table = _table()
+    low, high = lookalikes[0][0] - AROUND, lookalikes[-1][1] + AROUND
+    position, stop = max(low - CONTEXT, 0), min(high + CONTEXT, len(data))
     pieces: list[bytes] = []
     runs: list[tuple[int, int, int]] = []
-    length = position = 0
-    for match in _lookalike().finditer(data):
-        start, end = match.span()
-        read = table[data[start:end]]
+    length = 0
+    for start, end in (*lookalikes, (stop, stop)):
         if start > position:
             pieces.append(data[position:start])
             runs.append((length, position, 1))
             length += start - position
+        read = table.get(data[start:end])
         if read:
             pieces.append(read)
             runs.append((length, start, end - start))
             length += 1
         position = end
-    if not position:
-        return None
-    if position < len(data):
-        pieces.append(data[position:])
-        runs.append((length, position, 1))
     starts, originals, widths = zip(*runs, strict=True) if runs else ((), (), ())
-    return Folded(b"".join(pieces), starts, originals, widths)
+    return Folded(b"".join(pieces), starts, originals, widths, low, high)

@@ -11,7 +11,8 @@ from gateway.masking.detectors.shape import ALPHANUMERIC, DIGITS, DetectorInfo, 
 _OCTET = rb"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _VERSION: re2._Regexp = compiled(
     rb"(?i)(?:version|release|build|firmware|revision|\bver\.?|\brev\.?|\boid|"
-    rb"chrome/|chromium/|edg[ea]?/|opr/|firefox/|safari/|crios/|electron/|brave/|[a-z0-9]-v?)[\s\"':=(]{0,4}$"
+    rb"chrome/|chromium/|edg[ea]?/|opr/|firefox/|safari/|crios/|electron/|brave/|[a-z0-9]-v?)"
+    rb"[^0-9A-Za-z]{0,6}(?:is |was )?v?$"
 )
 """Stands in front of four numbers that are a version, or an object identifier: words, products of User-Agent, the
 name of a package and a dash."""
@@ -43,7 +44,16 @@ def _ipv4(data: bytes, start: int, end: int) -> Span | None:
 
 
 IPV4 = DetectorInfo(
-    "ipv4", (Shape(rb"(?:\b|_)%(octet)s(?:\.%(octet)s){3}" % {b"octet": _OCTET}, 16, _ipv4, retry=True),)
+    "ipv4",
+    (
+        Shape(
+            rb"(?:\b|_)%(octet)s(?:\.%(octet)s){3}" % {b"octet": _OCTET},
+            16,
+            _ipv4,
+            anchor=rb"\d\.\d{1,3}\.\d{1,3}\.\d",
+            retry=True,
+        ),
+    ),
 )
 
 _GROUP = rb"[0-9A-Fa-f]{1,4}"
@@ -72,13 +82,17 @@ IPV6 = DetectorInfo(
     "ipv6",
     (
         Shape(
-            rb"%(group)s(?::%(group)s){5}(?:(?::%(group)s){2}|:\d{1,3}(?:\.\d{1,3}){3})" % {b"group": _GROUP}, 45, _ipv6
+            rb"%(group)s(?::%(group)s){5}(?:(?::%(group)s){2}|:\d{1,3}(?:\.\d{1,3}){3})" % {b"group": _GROUP},
+            45,
+            _ipv6,
+            anchor=rb"(?:[0-9A-Fa-f]{1,4}:){3}",
         ),
         Shape(
             rb"(?:%(group)s(?::%(group)s){0,6})?::(?:%(group)s:){0,6}(?:%(group)s|\d{1,3}(?:\.\d{1,3}){3})?"
             % {b"group": _GROUP},
             60,
             _ipv6,
+            anchor=rb"::[0-9A-Fa-f]|[0-9A-Fa-f]::",
         ),
     ),
 )

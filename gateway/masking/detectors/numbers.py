@@ -9,7 +9,7 @@ import string
 from stdnum import numdb
 
 from gateway.masking.detectors.checksums import luhn, mod97
-from gateway.masking.detectors.shape import ALPHANUMERIC, DetectorInfo, Shape, Span, alone
+from gateway.masking.detectors.shape import ALPHANUMERIC, CONTEXT, DetectorInfo, Shape, Span, alone
 
 _NOT_DIGITS = bytes(code for code in range(256) if chr(code) not in "0123456789")
 _NOT_ALPHANUMERIC = bytes(code for code in range(256) if code not in ALPHANUMERIC)
@@ -17,31 +17,39 @@ _NOT_ALPHANUMERIC = bytes(code for code in range(256) if code not in ALPHANUMERI
 _GAP = rb"[ \t._/-]{1,3}"
 """Between groups of a number."""
 
-ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
-    (2200_0000, 2204_9999, frozenset({16, 17, 18, 19})),  # Mir
-    (2221_0000, 2720_9999, frozenset({16})),  # Mastercard
-    (3000_0000, 3059_9999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
-    (3095_0000, 3095_9999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
-    (3400_0000, 3499_9999, frozenset({15})),  # American Express
-    (3528_0000, 3589_9999, frozenset({16, 17, 18, 19})),  # JCB
-    (3600_0000, 3699_9999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
-    (3700_0000, 3799_9999, frozenset({15})),  # American Express
-    (3800_0000, 3999_9999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
-    (4000_0000, 4999_9999, frozenset({13, 16, 18, 19})),  # Visa
-    (5000_0000, 5099_9999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro, Elo, Troy abroad
-    (5100_0000, 5599_9999, frozenset({16})),  # Mastercard
-    (5600_0000, 5999_9999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro
-    (6011_0000, 6011_9999, frozenset({16, 17, 18, 19})),  # Discover
-    (6200_0000, 6299_9999, frozenset({16, 17, 18, 19})),  # UnionPay
-    (6300_0000, 6399_9999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro, Elo, Hipercard
-    (6440_0000, 6599_9999, frozenset({16, 17, 18, 19})),  # Discover, RuPay, Elo, Troy
-    (6000_0000, 6099_9999, frozenset({16})),  # RuPay, Hipercard
-    (6700_0000, 6799_9999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro
-    (8100_0000, 8199_9999, frozenset({16, 17, 18, 19})),  # UnionPay, RuPay
-    (9792_0000, 9792_9999, frozenset({16})),  # Troy
+_MANY_DIGITS = rb"\d{12}"
+
+_ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
+    (2200, 2204, frozenset({16, 17, 18, 19})),  # Mir
+    (2221, 2720, frozenset({16})),  # Mastercard
+    (3000, 3059, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
+    (3095, 3095, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
+    (3400, 3499, frozenset({15})),  # American Express
+    (3528, 3589, frozenset({16, 17, 18, 19})),  # JCB
+    (3600, 3699, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
+    (3700, 3799, frozenset({15})),  # American Express
+    (3800, 3999, frozenset({14, 15, 16, 17, 18, 19})),  # Diners Club
+    (4000, 4999, frozenset({13, 16, 18, 19})),  # Visa
+    (5000, 5099, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro, Elo, Troy abroad
+    (5100, 5599, frozenset({16})),  # Mastercard
+    (5600, 5999, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro
+    (6000, 6010, frozenset({16})),  # RuPay, Hipercard
+    (6011, 6011, frozenset({16, 17, 18, 19})),  # Discover
+    (6012, 6099, frozenset({16})),  # RuPay, Hipercard
+    (6200, 6299, frozenset({16, 17, 18, 19})),  # UnionPay
+    (6300, 6399, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro, Elo, Hipercard
+    (6440, 6599, frozenset({16, 17, 18, 19})),  # Discover, RuPay, Elo, Troy
+    (6700, 6799, frozenset({12, 13, 14, 15, 16, 17, 18, 19})),  # Maestro
+    (8100, 8199, frozenset({16, 17, 18, 19})),  # UnionPay, RuPay
+    (9792, 9792, frozenset({16})),  # Troy
 )
-"""First and last issuer number (ISO/IEC 7812-1: eight digits), lengths. From the schemes' public rules; wide where
-sources differ, because a number that isn't a card's fails Luhn nine times out of ten."""
+"""First and last beginning of an issuer's numbers (ISO/IEC 7812-1), in four digits, and their lengths. From the
+schemes' public rules; wide where sources differ, because what isn't a card's number fails Luhn nine times in ten."""
+
+_LENGTHS = {
+    b"%d" % start: lengths for first, last, lengths in _ISSUERS for start in range(first, last + 1)
+}  # fmt: skip
+"""The same, by the first four digits."""
 
 _STARTS = rb"(?:2[2-7]|3[0-9]|4[0-9]|5[0-9]|6[0-9]|81|97)"
 """The first two digits of every issuer."""
@@ -49,11 +57,6 @@ _STARTS = rb"(?:2[2-7]|3[0-9]|4[0-9]|5[0-9]|6[0-9]|81|97)"
 _USUAL = frozenset({14, 15, 16, 19})
 """Lengths that count without a context word. 13 digits are as often a bar code (EAN) or milliseconds, 12, 17 and 18
 are rare as cards and frequent as order numbers."""
-
-
-def _issued(digits: bytes) -> bool:
-    issuer = int(digits[:8])
-    return any(first <= issuer <= last and len(digits) in lengths for first, last, lengths in ISSUERS)
 
 
 def _card(data: bytes, start: int, end: int) -> Span | None:
@@ -64,7 +67,7 @@ def _card(data: bytes, start: int, end: int) -> Span | None:
         digits = data[start:end].translate(None, _NOT_DIGITS)
         if len(digits) < 12:
             return None
-        if _issued(digits) and luhn(digits) and alone(data, start, end):
+        if len(digits) in _LENGTHS.get(digits[:4], ()) and luhn(digits) and alone(data, start, end):
             return start, end
         end = _without_last_group(data, start, end)
 
@@ -87,22 +90,25 @@ PAYMENT_CARD = DetectorInfo(
             % {b"starts": _STARTS, b"gap": _GAP},
             34,
             lambda data, start, end: _card(data, start + (data[start] == 0x5F), end),
+            anchor=rb"\d\d%s\d{4}" % _GAP,
             retry=True,
         ),
         Shape(
             rb"(?:\b|_)%s\d{12,17}" % _STARTS,
             20,
             lambda data, start, end: _bare_card(data, start + (data[start] == 0x5F), end),
+            anchor=_MANY_DIGITS,
         ),
         Shape(
             rb"(?:\b|_)%s\d{10,17}" % _STARTS,
             20,
             lambda data, start, end: _card(data, start + (data[start] == 0x5F), end),
-            weak=True,
+            anchor=_MANY_DIGITS,
+            near=CONTEXT,
         ),
     ),
-    context=rb"cards?|credit|debit|visa|master ?card|amex|american express|maestro|diners|discover|jcb|union ?pay"
-    rb"|pan|cc|ccn|cvv|karte|kreditkarte|carte|tarjeta|carta",
+    context=rb"cards?|card number|card n[or]|credit|debit|visa|master card|amex|american express|maestro|diners"
+    rb"|discover|jcb|union pay|pan|cc|ccn|cvv|karte|kreditkarte|carte|tarjeta|carta",
 )
 
 
@@ -123,10 +129,10 @@ US_SSN = DetectorInfo(
     "us_ssn",
     (
         Shape(rb"(?:\b|_)\d{3}(?:-\d\d-|\.\d\d\.)\d{4}", 12, _ssn),
-        Shape(rb"(?:\b|_)\d{3} \d\d \d{4}", 12, _ssn, weak=True),
-        Shape(rb"(?:\b|_)\d{9}", 10, _ssn, weak=True),
+        Shape(rb"(?:\b|_)\d{3} \d\d \d{4}", 12, _ssn, near=CONTEXT),
+        Shape(rb"(?:\b|_)\d{9}", 10, _ssn, near=CONTEXT),
     ),
-    context=rb"ssns?|social|soc sec|itin|tin|tax ?id|tax ?payer",
+    context=rb"ssns?|social|soc sec|itin|tin|tax id|tax payer",
 )
 
 
@@ -167,7 +173,7 @@ IBAN = DetectorInfo(
             rb"(?:\b|_)(?i:%s)\d\d(?:[ ./-]?[0-9A-Za-z]){11,30}" % b"|".join(IBAN_LENGTHS),
             65,
             _iban,
-            anchor=rb"(?:\b|_)(?i:%s)\d\d(?:[ ./-]?[0-9A-Za-z]){11}" % b"|".join(IBAN_LENGTHS),
+            anchor=rb"(?:\b|_)(?i:%s)\d\d(?:[ ./-]?[0-9A-Za-z]){7}" % b"|".join(IBAN_LENGTHS),
             retry=True,
         ),
     ),

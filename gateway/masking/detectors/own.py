@@ -8,7 +8,7 @@ import re2
 
 from gateway.detectors import OwnDetector, Validator
 from gateway.masking.detectors.checksums import luhn, mod97
-from gateway.masking.detectors.shape import SEPARATOR, Check, DetectorInfo, Shape, Span
+from gateway.masking.detectors.shape import CONTEXT, SEPARATOR, Check, DetectorInfo, Shape, Span
 
 _GAPS = b" -./_:"
 """What may stand between the digits that a validator adds up."""
@@ -16,8 +16,8 @@ _GAPS = b" -./_:"
 
 def own_detector(own: OwnDetector) -> DetectorInfo:
     """As the shipped ones are. The pattern is UTF-8; policy has checked it."""
-    context = "|".join(map(re2.escape, own.context)).encode()
-    shape = Shape(own.pattern.encode(), own.longest, _check(own.validator), weak=bool(own.context))
+    context = "|".join(re2.escape(word).replace("\\ ", " ") for word in own.context).encode()
+    shape = Shape(own.pattern.encode(), own.longest, _check(own.validator), near=CONTEXT if own.context else 0)
     return DetectorInfo(own.name, (shape,), context)
 
 

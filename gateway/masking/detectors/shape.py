@@ -27,6 +27,9 @@ CONTEXT = 64
 """Bytes before a match in which a context word counts, half of it behind: a key, a column's name, the sentence's start.
 Presidio takes five words before, which is 30 to 40 bytes."""
 
+BEHIND = 64
+"""Bytes of a value in front of its anchor: an email address has its local part there."""
+
 SEPARATOR = b"\0"
 """No match and no context goes across it: no text of PostgreSQL holds it, so that cells can be joined with it."""
 
@@ -42,8 +45,11 @@ class Shape:
     pattern  RE2, bytes (Latin-1), never matches `SEPARATOR`
     longest  bytes of the longest match
     check    see `Check`
-    anchor   a short pattern that is found in the first bytes of each match; empty: the pattern itself is short
-    weak     counts only beside a context word of its detector, or in a column with such a name
+    anchor   a pattern that is found in each match: it begins at most `BEHIND` bytes after the match does, and is at
+             most `BEHIND` long. Few counted repetitions, best none: all anchors become one automaton, and each run of
+             characters that is counted multiplies its states. Empty: the pattern itself is as simple
+    near     bytes in front of a match, half of it behind, in which one of the detector's context words has to stand,
+             unless the column has such a name; 0: none is needed. At most `CONTEXT`
     retry    where the check says no, another value may begin inside of what matched. Only for patterns that begin at a
              boundary of words: else each byte could be read many times
     """
@@ -52,13 +58,14 @@ class Shape:
     longest: int
     check: Check
     anchor: bytes = b""
-    weak: bool = False
+    near: int = 0
     retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
-    """One detector. ``context`` are its context words as an alternation in RE2's syntax, empty: it needs none."""
+    """One detector. ``context`` are its context words as an alternation in RE2's syntax, any case; a
+    space in them stands for a space, a dash, an underscore or nothing. Empty: it needs none."""
 
     name: str
     shapes: tuple[Shape, ...]
@@ -66,15 +73,15 @@ class DetectorInfo:
 
 
 def compiled(pattern: bytes, *, utf8: bool = False) -> re2._Regexp:
-    """Longest match, because an alternative that comes first must not leave the rest of a value standing."""
-    return re2.compile(pattern, options=options(utf8=utf8))
+    """A pattern of values. Longest match: an alternative that comes first must leave no rest of a value standing."""
+    return re2.compile(pattern, options=options(utf8=utf8, longest=True))
 
 
-def options(*, utf8: bool = False) -> re2.Options:
-    """The options of every pattern here."""
+def options(*, utf8: bool = False, longest: bool = False) -> re2.Options:
+    """What all patterns share. ``longest`` costs states: it isn't for the gate, which only has to find the place."""
     chosen = re2.Options()
     chosen.encoding = re2.Options.Encoding.UTF8 if utf8 else re2.Options.Encoding.LATIN1
-    chosen.longest_match = True
+    chosen.longest_match = longest
     chosen.never_capture = True
     chosen.log_errors = False
     chosen.max_mem = MEMORY

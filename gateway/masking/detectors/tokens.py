@@ -9,6 +9,7 @@ import re2
 
 from gateway.masking.detectors.shape import (
     ALPHANUMERIC,
+    CONTEXT,
     DIGITS,
     SEPARATOR,
     DetectorInfo,
@@ -47,7 +48,7 @@ JWT = DetectorInfo(
             rb"(?:\b|_)(?:eyJ|eyA|ewo|ew0)[0-9A-Za-z_-]{10,1000}\.",
             MAX_JWT,
             lambda data, start, end: _jwt(data, start + (data[start] == 0x5F), end),
-            anchor=rb"(?:\b|_)(?:eyJ|eyA|ewo|ew0)[0-9A-Za-z_-]{10}",
+            anchor=rb"(?:\b|_)(?:eyJ|eyA|ewo|ew0)[0-9A-Za-z_-]{4}",
         ),
     ),
 )
@@ -77,13 +78,18 @@ PRIVATE_KEY = DetectorInfo(
             rb"-----BEGIN (?:[0-9A-Z ]{1,32} )?PRIVATE KEY(?: BLOCK)?-----|---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----",
             80,
             _block,
+            anchor=rb"---- ?BEGIN ",
         ),
     ),
 )
 
-AWS_ACCESS_KEY = DetectorInfo("aws_access_key", (Shape(rb"(?:\b|_)A(?:KIA|SIA|BIA|CCA)[2-7A-Z]{16}\b", 21, any_text),))
+AWS_ACCESS_KEY = DetectorInfo(
+    "aws_access_key",
+    (Shape(rb"(?:\b|_)A(?:KIA|SIA|BIA|CCA)[2-7A-Z]{16}\b", 21, any_text, anchor=rb"A(?:KIA|SIA|BIA|CCA)[2-7A-Z]"),),
+)
 
 
+_LONG_BASE64 = rb"[0-9A-Za-z+/]{20}"
 _CAPITALS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _SMALL = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 _BASE64 = ALPHANUMERIC | frozenset(b"+/")
@@ -99,16 +105,16 @@ def _aws_secret(data: bytes, start: int, end: int) -> Span | None:
 
 AWS_SECRET_KEY = DetectorInfo(
     "aws_secret_key",
-    (Shape(rb"[0-9A-Za-z+/]{40}", 41, _aws_secret, weak=True),),
-    context=rb"aws|amazon|secret ?access ?key|secret ?key|secret|secretaccesskey|awssecretkey|s3",
+    (Shape(rb"[0-9A-Za-z+/]{40}", 41, _aws_secret, anchor=_LONG_BASE64, near=CONTEXT),),
+    context=rb"aws|amazon|secret access key|secret key|secret|s3",
 )
 
 GCP_KEY = DetectorInfo(
     "gcp_key",
     (
-        Shape(rb"(?:\b|_)AIza[0-9A-Za-z_-]{35}", 40, any_text),
-        Shape(rb"(?:\b|_)GOCSPX-[0-9A-Za-z_-]{28}", 36, any_text),
-        Shape(rb"(?:\b|_)ya29\.[0-9A-Za-z_.-]{20,1000}", 1006, any_text, anchor=rb"(?:\b|_)ya29\.[0-9A-Za-z_.-]{20}"),
+        Shape(rb"(?:\b|_)AIza[0-9A-Za-z_-]{35}", 40, any_text, anchor=rb"AIza"),
+        Shape(rb"(?:\b|_)GOCSPX-[0-9A-Za-z_-]{28}", 36, any_text, anchor=rb"GOCSPX-"),
+        Shape(rb"(?:\b|_)ya29\.[0-9A-Za-z_.-]{20,1000}", 1006, any_text, anchor=rb"ya29\."),
     ),
 )
 
@@ -120,26 +126,32 @@ AZURE_KEY = DetectorInfo(
             rb"(?i:AccountKey|SharedAccessKey|SharedSecret)=[0-9A-Za-z+/]{42,88}={0,2}",
             110,
             lambda data, start, end: (data.index(b"=", start, end) + 1, end),
-            anchor=rb"(?i:AccountKey|SharedAccessKey|SharedSecret)=[0-9A-Za-z+/]{42}",
+            anchor=rb"(?i:AccountKey|SharedAccessKey|SharedSecret)=",
         ),
-        Shape(rb"\b[0-9A-Za-z+/]{86}==", 89, any_text, weak=True),
+        Shape(
+            rb"[0-9A-Za-z+/]{86}==",
+            88,
+            lambda data, start, end: None if start and data[start - 1] in _BASE64 else (start, end),
+            anchor=_LONG_BASE64,
+            near=CONTEXT,
+        ),
         # Application secrets: three characters, 8Q~ or 7Q~, 31 to 34 more
-        Shape(rb"[0-9A-Za-z_~.-]{3}[78]Q~[0-9A-Za-z_~.-]{31,34}", 40, any_text),
+        Shape(rb"[0-9A-Za-z_~.-]{3}[78]Q~[0-9A-Za-z_~.-]{31,34}", 40, any_text, anchor=rb"[78]Q~"),
         Shape(
             rb"[?&;]sig=(?:[0-9A-Za-z+/]|%2[BbFf]){40,60}(?:=|%3[Dd])",
             200,
             lambda data, start, end: (start + 5, end),
-            anchor=rb"[?&;]sig=(?:[0-9A-Za-z+/]|%2[BbFf])",
+            anchor=rb"[?&;]sig=",
         ),
     ),
-    context=rb"azure|storage|account ?key|accountkey|blob|cosmos|primary ?key",
+    context=rb"azure|storage|account key|blob|cosmos|primary key",
 )
 
 GITHUB_TOKEN = DetectorInfo(
     "github_token",
     (
-        Shape(rb"gh[oprsu]_[0-9A-Za-z]{36,255}", 260, any_text, anchor=rb"gh[oprsu]_[0-9A-Za-z]{36}"),
-        Shape(rb"github_pat_[0-9A-Za-z_]{22,255}", 266, any_text, anchor=rb"github_pat_[0-9A-Za-z_]{22}"),
+        Shape(rb"gh[oprsu]_[0-9A-Za-z]{36,255}", 260, any_text, anchor=rb"gh[oprsu]_"),
+        Shape(rb"github_pat_[0-9A-Za-z_]{22,255}", 266, any_text, anchor=rb"github_pat_"),
     ),
 )
 
@@ -159,9 +171,7 @@ SLACK_TOKEN = DetectorInfo(
 STRIPE_KEY = DetectorInfo(
     "stripe_key",
     (
-        Shape(
-            rb"[sr]k_(?:live|test)_[0-9A-Za-z]{16,250}", 258, any_text, anchor=rb"[sr]k_(?:live|test)_[0-9A-Za-z]{16}"
-        ),
-        Shape(rb"whsec_[0-9A-Za-z+/]{24,100}={0,2}", 108, any_text, anchor=rb"whsec_[0-9A-Za-z+/]{24}"),
+        Shape(rb"[sr]k_(?:live|test)_[0-9A-Za-z]{16,250}", 258, any_text, anchor=rb"[sr]k_(?:live|test)_"),
+        Shape(rb"whsec_[0-9A-Za-z+/]{24,100}={0,2}", 108, any_text, anchor=rb"whsec_"),
     ),
 )

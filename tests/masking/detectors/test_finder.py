@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.detectors import OwnDetector
 from gateway.masking.detectors import DETECTORS, Match, finder
-from gateway.masking.detectors.finder import BLOCK
+from gateway.masking.detectors.search import LARGEST_BLOCK as BLOCK
 
 ALL = finder(DETECTORS)
 MEGABYTE = 1 << 20

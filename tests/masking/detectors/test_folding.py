@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.masking.detectors.folding import fold
+from gateway.masking.detectors.folding import AROUND, Folded, fold
+from gateway.masking.detectors.shape import CONTEXT
 
 LOOKALIKES = {
     "\uff11": "1",
@@ -23,10 +24,14 @@ LOOKALIKES = {
 }
 
 
+def only(data: bytes) -> Folded:
+    (folded,) = fold(data)
+    return folded
+
+
 @pytest.mark.parametrize(("character", "read"), LOOKALIKES.items())
 def test_character(character: str, read: str) -> None:
-    folded = fold(f"a{character}b".encode())
-    assert folded is not None
+    folded = only(f"a{character}b".encode())
     assert folded.text == f"a{read}b".encode()
     end = 1 + len(character.encode())
     assert folded.span(0, 1) == (0, 1)
@@ -36,15 +41,13 @@ def test_character(character: str, read: str) -> None:
 
 
 def test_text_without_them_is_not_touched() -> None:
-    assert fold(b"plain") is None
-    assert fold("größer als 日本".encode()) is None
-    assert fold(b"\xff\xc2 \xe2\x80") is None
+    assert not list(fold(b"plain"))
+    assert not list(fold("größer als 日本".encode()))
+    assert not list(fold(b"\xff\xc2 \xe2\x80"))
 
 
 def test_nothing_but_what_has_no_width() -> None:
-    folded = fold("\u200b\u200b".encode())
-    assert folded is not None
-    assert folded.text == b""
+    assert only("\u200b\u200b".encode()).text == b""
 
 
 @given(
@@ -53,10 +56,11 @@ def test_nothing_but_what_has_no_width() -> None:
 )
 def test_every_span_leads_back(characters: list[str], broken: bytes) -> None:
     data = b"".join(character.encode() for character in characters) + broken
-    folded = fold(data)
-    if folded is None:
-        assert not set(characters) & set(LOOKALIKES)
+    pieces = list(fold(data))
+    if not set(characters) & set(LOOKALIKES):
+        assert not pieces
         return
+    (folded,) = pieces
     expected = b""
     for character in characters:
         expected += LOOKALIKES.get(character, character).encode()
@@ -69,3 +73,23 @@ def test_every_span_leads_back(characters: list[str], broken: bytes) -> None:
             assert folded.span(at, at + size) == (original, original + len(character.encode()))
         at += size
         original += len(character.encode())
+
+
+def test_pieces_around_lookalikes_only() -> None:
+    gap = b"." * 3 * (AROUND + CONTEXT)
+    data = gap + "1\u20132".encode() + gap + "3\u20144\u20145".encode() + gap
+    first, second = fold(data)
+    assert first.text == b"." * (AROUND + CONTEXT - 1) + b"1-2" + b"." * (AROUND + CONTEXT - 1)
+    at = first.text.index(b"1")
+    assert first.span(at, at + 3) == (len(gap), len(gap) + 5)
+    assert second.text.strip(b".") == b"3-4-5"
+
+
+def test_what_is_near_the_border_is_not_sure() -> None:
+    gap = b"." * 3 * (AROUND + CONTEXT)
+    folded = only(gap + "\u2013".encode() + gap)
+    assert folded.span(CONTEXT - 1, CONTEXT + 1) is None
+    assert folded.span(CONTEXT, CONTEXT + 1) is not None
+    length = len(folded.text)
+    assert folded.span(length - CONTEXT, length - CONTEXT + 1) is None
+    assert folded.span(length - CONTEXT - 1, length - CONTEXT) is not None

@@ -9,25 +9,20 @@ each shape that is there.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import re2
 
-from gateway.masking.detectors.shape import CONTEXT, SEPARATOR, DetectorInfo, Match, Shape, compiled, options
+from gateway.masking.detectors.shape import BEHIND, CONTEXT, SEPARATOR, DetectorInfo, Match, Shape, compiled, options
 
-BLOCK = 1024
-"""Bytes that are looked through around a place that the gate found. Measured: with 256 the calls dominate where text is
-full of values, with 4096 the walks do where it isn't."""
-
-BEHIND = 64
-"""Bytes before an anchor at which its value may begin: the local part of an email address is the only one."""
-
+SMALLEST_BLOCK = 256
+LARGEST_BLOCK = 4096
+"""Bytes that are looked through around a place that the gate found. The smallest where such places are rare; twice as
+much whenever the next one stands close behind, because each block costs some calls: measured, with 256 alone rows full
+of values take half as long again, with 4096 alone text with a value here and there does."""
 
 WORD = 448
 """Bytes. Shipped shapes that are longer (a JSON web token, a Google token) have no space in them."""
-
-ANCHORED = 128
-"""Bytes from a value's beginning in which all of its anchor stands."""
 
 
 class Search:
@@ -42,15 +37,12 @@ class Search:
         self.longest = max((searched.held for searched in self._shapes), default=0)
         phrases = (searched.held for searched in self._shapes if utf8 or searched.held <= WORD)
         self.longest_phrase = max(phrases, default=0)
-        self._gate = compiled(b"|".join(b"(?:%s)" % searched.anchor for searched in self._shapes), utf8=utf8)
-        self._present = re2.Set.SearchSet(options(utf8=utf8))
-        for searched in self._shapes:
-            self._present.Add(searched.anchor)
-        self._contexts: dict[int, str] = {}
-        for info in detectors:
-            if info.context:
-                self._contexts[self._present.Add(b"(?i:%s)" % info.context)] = info.name
-        self._present.Compile()
+        anchors = b"|".join(b"(?:%s)" % searched.anchor for searched in self._shapes)
+        self._gate = re2.compile(anchors, options=options(utf8=utf8))
+        self._present = _set((searched.anchor for searched in self._shapes), utf8=utf8)
+        self._named = tuple(info.name for info in detectors if info.context)
+        # Not in the set of anchors: a set's automaton has a state for each combination that was seen so far.
+        self._contexts = _set((b"(?i:%s)" % _spaced(info.context) for info in detectors if info.context), utf8=utf8)
 
     def may_match(self, data: bytes) -> bool:
         """Whether the gate finds anything; False is certain."""
@@ -62,46 +54,64 @@ class Search:
         shapes = self._shapes
         resume = [0] * len(shapes)
         size = len(data)
-        reach = self._reach
         position = 0
+        block = SMALLEST_BLOCK
         while position < size:
             begin = position
-            if size - position > BLOCK:
+            if size - position > SMALLEST_BLOCK:
                 hit = self._gate.search(data, position)
                 if hit is None:
                     break
                 begin = max(position, hit.span()[0] - BEHIND)
-            end = min(begin + BLOCK, size)
-            window = data if size <= BLOCK else data[max(begin - CONTEXT, 0) : end + reach]
-            present = self._present.Match(window)
-            if present:
-                near = {self._contexts[index] for index in present if index >= len(shapes)}
-                for index in present:
-                    if index < len(shapes):
-                        searched = shapes[index]
-                        if searched.weak and searched.name not in near and not (hint and searched.named(hint)):
-                            continue
-                        resume[index] = searched.search(data, max(begin, resume[index]), end, hint, found)
+                block = min(2 * block, LARGEST_BLOCK) if begin - position < block else SMALLEST_BLOCK
+            end = min(begin + block, size)
+            window = data[max(begin - CONTEXT, 0) : end + self._reach]
+            near: frozenset[str] | None = None
+            for index in self._present.Match(window) or ():
+                searched = shapes[index]
+                if searched.near:
+                    if near is None:
+                        near = self._near(window, hint)
+                    if searched.name not in near:
+                        continue
+                resume[index] = searched.search(data, max(begin, resume[index]), end, hint, found)
             position = end
         return found
+
+    def _near(self, window: bytes, hint: str) -> frozenset[str]:
+        """Detectors that have a context word in the block, or in the column's name."""
+        near = {self._named[index] for index in self._contexts.Match(window) or ()}
+        if hint:
+            near |= {self._named[index] for index in self._contexts.Match(_words(hint)) or ()}
+        return frozenset(near)
+
+
+def _set(patterns: Iterable[bytes], *, utf8: bool) -> re2.Set:
+    made = re2.Set.SearchSet(options(utf8=utf8))
+    for pattern in patterns:
+        made.Add(pattern)
+    made.Compile()
+    return made
 
 
 class _Searched:
     """One shape of one detector, compiled."""
 
-    __slots__ = ("_check", "_context", "_pattern", "_retry", "_room", "anchor", "held", "name", "reach", "weak")
+    __slots__ = ("_check", "_context", "_pattern", "_retry", "_room", "anchor", "held", "name", "near", "reach")
 
     def __init__(self, info: DetectorInfo, shape: Shape, *, utf8: bool) -> None:
         self.name = info.name
-        self.weak = shape.weak
+        self.near = shape.near
         self.anchor = shape.anchor or shape.pattern
-        self.reach = CONTEXT + (ANCHORED if shape.anchor else shape.longest)
+        self.reach = CONTEXT + (2 * BEHIND if shape.anchor else shape.longest)
         self._room = shape.longest + 1
-        self.held = shape.longest + (2 * CONTEXT if shape.weak else 1)
+        self.held = shape.longest + (2 * CONTEXT if shape.near else 1)
         self._check = shape.check
         self._retry = shape.retry
         self._pattern = compiled(shape.pattern, utf8=utf8)
-        self._context = compiled(rb"(?i)(?:\b|_)(?:%s)(?:\b|_)" % info.context, utf8=utf8) if info.context else None
+        self._context: re2._Regexp | None = None
+        if info.context:
+            self._context = compiled(rb"(?i)(?:\b|_)(?:%s)(?:\b|_)" % _spaced(info.context), utf8=utf8)
 
     def named(self, hint: str) -> bool:
         """Whether a column of this name holds values of the detector."""
@@ -110,7 +120,7 @@ class _Searched:
     def search(self, data: bytes, begin: int, end: int, hint: str, found: list[Match]) -> int:
         """Add the matches that begin in ``data[begin:end]``; returns where the search for more of them goes on."""
         check, retry = self._check, self._retry
-        accepted = not self.weak or (hint != "" and self.named(hint))
+        accepted = not self.near or (hint != "" and self.named(hint))
         while begin < end:
             for match in self._pattern.finditer(data, begin, end + self._room):
                 start, stop = match.span()
@@ -132,13 +142,18 @@ class _Searched:
     def _is_near(self, data: bytes, start: int, end: int) -> bool:
         """Whether a context word stands near, on this side of any `SEPARATOR`."""
         assert self._context is not None
-        low = max(start - CONTEXT, 0)
+        low = max(start - self.near, 0)
         low = data.rfind(SEPARATOR, low, start) + 1 or low
         if self._context.search(data, low, start) is not None:
             return True
-        high = min(end + CONTEXT // 2, len(data))
+        high = min(end + self.near // 2, len(data))
         stop = data.find(SEPARATOR, end, high)
         return self._context.search(data, end, high if stop < 0 else stop) is not None
+
+
+def _spaced(context: bytes) -> bytes:
+    """See `DetectorInfo.context`."""
+    return context.replace(b" ", b"[ _-]?")
 
 
 def _words(name: str) -> bytes:
