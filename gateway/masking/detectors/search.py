@@ -17,9 +17,10 @@ from gateway.masking.detectors.shape import BEHIND, CONTEXT, SEPARATOR, Detector
 
 SMALLEST_BLOCK = 256
 LARGEST_BLOCK = 4096
-"""Bytes that are looked through around a place that the gate found. The smallest where such places are rare; twice as
-much whenever the next one stands close behind, because each block costs some calls: measured, with 256 alone rows full
-of values take half as long again, with 4096 alone text with a value here and there does."""
+"""Bytes that are looked through from a place that the gate found. The smallest where such places are rare, twice as
+much whenever the next one stands close behind, because each block costs some calls. Measured: with 256 alone logs and
+rows full of values take two to four times as long, with 4096 alone prose with a value here and there half as
+long again."""
 
 WORD = 448
 """Bytes. Shipped shapes that are longer (a JSON web token, a Google token) have no space in them."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from gateway.errors import LimitReached
-from gateway.masking import NO_KEYS, Keyring, is_known, plan_row, result_labels
+from gateway.masking import NO_KEYS, Keyring, detection, is_known, plan_row, result_labels
 from gateway.model import CatalogueStale, Operation, ResultField, RowRewriter, Verdict
 from gateway.policy import AccessPolicy
 from gateway.protocols.postgres.catalogue import Catalogues
@@ -47,18 +47,25 @@ _CHANGES_CATALOGUE: Final = SETS["ddl"] | {"do", "call", "unknown"}
 
 
 class Planner:
-    """Plans results of one session as long as neither rules nor catalogue change (`gateway.model.RowPlanner`)."""
+    """Plans results of one session as long as neither rules nor catalogue change (`gateway.model.RowPlanner`).
 
-    def __init__(self, labelled: LabelledCatalogue, policy: AccessPolicy, keyring: Keyring) -> None:
+    hidden  labels of columns that are masked; where there are none, values are only searched for
+    """
+
+    def __init__(
+        self, labelled: LabelledCatalogue, policy: AccessPolicy, keyring: Keyring, hidden: frozenset[str]
+    ) -> None:
         self.labelled = labelled
         self._policy = policy
         self._keyring = keyring
+        self._hidden = hidden
+        self._detection = detection(policy.detected, policy.own_detectors)
         self._plans: dict[tuple[Sequence[ResultField], tuple[frozenset[str], ...]], RowRewriter | None] = {}
 
     def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
         """See `gateway.model.RowPlanner`."""
         labelled = self.labelled
-        if not final and not all(is_known(field, labelled) for field in fields):
+        if self._hidden and not final and not all(is_known(field, labelled) for field in fields):
             raise CatalogueStale
         key = (fields, result_labels(fields, operation, labelled))
         if key not in self._plans:
@@ -66,7 +73,7 @@ class Planner:
                 self._plans.clear()
             policy = self._policy
             methods = [policy.method_for(labels) for labels in key[1]]
-            self._plans[key] = plan_row(fields, methods, self._keyring)
+            self._plans[key] = plan_row(fields, methods, self._keyring, self._detection)
         return self._plans[key]
 
     def renew(self, labelled: LabelledCatalogue) -> None:
@@ -186,7 +193,8 @@ class Reading:
         hidden = frozenset(label for label in labelled.labels if policy.method_for((label,)).name != "clear")
         conditions = any(entry.operation for entry in (*policy.allows, *policy.denies))
         self.unrestricted = not hidden and not conditions
-        self._planner = Planner(labelled, policy, self._readings.keyring) if hidden else None
+        masked = hidden or policy.detected
+        self._planner = Planner(labelled, policy, self._readings.keyring, hidden) if masked else None
         self._corridor.see(hidden, self._planner)
 
     def _current(self) -> bool:

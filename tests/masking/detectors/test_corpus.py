@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from support.detectable import corpus
 from support.detectable.score import Score, score
@@ -13,6 +15,7 @@ SEED = 2026
 
 DOCUMENTS = 6_000
 RECALL, PRECISION = 0.98, 0.95
+PAGE = (Path(__file__).parents[3] / "docs" / "detectors.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,13 @@ def test_every_label_is_where_it_says() -> None:
         for value in document.values:
             assert 0 <= value.start < value.end <= len(document.text)
             assert document.text[value.start : value.end].strip() == document.text[value.start : value.end]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_page_has_what_is_measured(name: str, scores: dict[str, Score]) -> None:
+    """docs/detectors.md is written by `.venv/bin/python -m bench.detectors --presidio --write`."""
+    found = scores[name]
+    assert f"| `{name}` | {found.values} | {found.recall:.3f} | {found.precision:.3f} |" in PAGE
 
 
 @pytest.mark.parametrize("name", DETECTORS)

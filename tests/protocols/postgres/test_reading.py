@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -336,6 +337,36 @@ def test_the_planner_masks_by_provenance(session: Session) -> None:
     assert planner.plan((field(b"a", 99_999_999, 1),), operation, final=True) is not None
     opaque = session.run("create nonsense !")
     assert planner.plan((field(b"a", 0, 0),), opaque, final=False) is not None
+
+
+DETECTED = """
+labels: {pii.email: {detector: email}, hr.staff: {detector: staff}}
+detectors: {staff: {pattern: 'E[0-9]{6}'}}
+allow: [{name: all, groups: [analysts], targets: [orders]}]
+masks: [{labels: [hr.staff], groups: [analysts], method: clear}]
+"""
+
+
+def test_values_are_searched_for_where_no_column_is_hidden(tmp_path: Path) -> None:
+    house = House(tmp_path, DETECTED)
+    made = Session(house)
+    operation = made.read("select note from customers")
+    assert operation is not None
+    planner = made.corridor.planner
+    assert planner is not None
+    mask = planner.plan((field(b"note", 99_999, 1),), operation, final=False)
+    assert mask is not None
+    row = b"D" + struct.pack("!ihi", 40, 1, 30) + b"E123456 wrote to a@example.com"
+    assert mask.apply(row) == b"D" + struct.pack("!ihi", 31, 1, 21) + b"E123456 wrote to ****"
+    assert not made.corridor.hidden, "what is denied because of hidden columns is not denied here"
+    assert made.reading.unrestricted
+    house.close()
+
+
+def test_who_may_see_all_that_is_detected_has_no_planner(tmp_path: Path) -> None:
+    house = House(tmp_path, DETECTED.replace("labels: [hr.staff]", "labels: ['*']"))
+    assert Session(house).corridor.planner is None
+    house.close()
 
 
 def test_a_reload_renews_the_planner_that_waits_for_it(session: Session) -> None:
