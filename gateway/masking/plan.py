@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial as bind
 
-from gateway.masking.cells import Path, Paths, labelled_cell, searched_column
+from gateway.json_paths import Path
+from gateway.masking.cells import Paths, labelled_cell, searched_column
 from gateway.masking.detection import Detection
 from gateway.masking.fields import Field
 from gateway.masking.methods import NO_KEYS, Keyring, text_maker

@@ -141,12 +141,15 @@ def _labels(files: Sequence[PolicyFile], world: _World, detectors: frozenset[str
             if is_glob(name):
                 mend = "write it without * and ?, which are wildcards where labels are named"
                 world.problems.append(Problem(file.name, path, "is not a label's name", mend))
-            if written.columns is None and written.detector is None:
-                mend = "write `columns: {TARGET: [schema.table.column]}` or `detector: NAME`, or remove it"
+            if written.columns is None and written.json is None and written.detector is None:
+                mend = "write `columns: {TARGET: [schema.table.column]}`, `json` or `detector: NAME`, or remove it"
                 world.problems.append(Problem(file.name, path, "is bound to nothing", mend))
             columns = written.columns or {}
             for target in columns:
                 world.known_target(target, file.name, (*path, "columns", target))
+            places = written.json or {}
+            for target in places:
+                world.known_target(target, file.name, (*path, "json", target))
             if written.detector is not None:
                 world.known_detector(written.detector, detectors, file.name, (*path, "detector"))
             labels[name] = Label(
@@ -155,6 +158,7 @@ def _labels(files: Sequence[PolicyFile], world: _World, detectors: frozenset[str
                 tuple(sorted((target, column) for target, bound in columns.items() for column in bound)),
                 world.method(written.default.method, file.name, (*path, "default")) if written.default else None,
                 written.detector,
+                tuple((target, place) for target in sorted(places) for place in places[target]),
             )
     return tuple(labels[name] for name in sorted(labels))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.detectors import OwnDetector
+from gateway.json_paths import Path
 from gateway.model import Access, Durability, Method, Operation
 from gateway.policy.conditions import AccessCondition, ClockCondition, OperationCondition, TrustedFunctions, Until
 from gateway.verbs import FREE
@@ -120,6 +121,7 @@ class Label:
     columns   pairs of a target glob and a glob of ``schema.table.column``
     default   the method when no mask says anything, None: redact
     detector  finds it in other values, None: nothing is searched for
+    json      pairs of a target glob and a place in JSON values
     """
 
     name: str
@@ -127,3 +129,4 @@ class Label:
     columns: tuple[tuple[str, str], ...]
     default: Method | None = None
     detector: str | None = None
+    json: tuple[tuple[str, Path], ...] = ()

@@ -132,7 +132,8 @@ def _about(entry: CompiledEntry, operation: Operation, opaque: str | None) -> It
 def _masks(snapshot: Snapshot, access: Access, operation: Operation | None) -> Iterator[MaskFinding]:
     policy = snapshot.for_access(access)
     fitting = [mask for mask in snapshot.masks if mask.fits(access)]
-    on_target = {label for _, label in snapshot.column_labels(access.target.name)}
+    target = access.target.name
+    on_target = {label for _, label in (*snapshot.column_labels(target), *snapshot.json_paths(target))}
     shown = on_target if operation is None else operation.labels
     for label in snapshot.labels:
         if label.name in shown or label.detector is not None:

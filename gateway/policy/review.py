@@ -77,9 +77,10 @@ def _without_target(entries: Iterable[CompiledEntry | CompiledMask], targets: Se
 
 def _labels_elsewhere(snapshot: Snapshot, targets: Sequence[Target]) -> Iterator[Problem]:
     for label in snapshot.labels:
-        for pattern in sorted({target for target, _ in label.columns}):
+        named = {("columns", target) for target, _ in label.columns} | {("json", target) for target, _ in label.json}
+        for key, pattern in sorted(named):
             if not any(Globs.of((pattern,)).match(target.name) for target in targets):
-                path = ("labels", label.name, "columns", pattern)
+                path = ("labels", label.name, key, pattern)
                 yield Problem(label.file, path, "fits no configured target", "mend or remove it")
 
 

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from gateway.config.markers import Parsed, PositiveDuration, parse_label
 from gateway.detectors import Validator
+from gateway.json_paths import Path
 from gateway.model import Durability, Factor, Method, MethodName, PrincipalKind
 from gateway.policy import values
 from gateway.policy.conditions import Network
@@ -39,6 +40,7 @@ Moment = Annotated[datetime.datetime, Parsed(values.parse_moment, "date, time an
 Expression = Annotated[re2._Regexp, Parsed(values.parse_expression, "regular expression")]
 
 Pattern = Annotated[str, Parsed(values.parse_pattern, "regular expression")]
+JsonPath = Annotated[Path, Parsed(values.parse_json_path, "JSON path")]
 DetectorName = Annotated[str, Parsed(values.parse_detector, "detector's name")]
 
 NotEmpty = Meta(min_length=1)
@@ -216,14 +218,11 @@ class DefaultMethod(Section, frozen=True):
 class LabelEntry(Section, frozen=True):
     """A kind of sensitive data and where it lies: target glob -> globs of ``schema.table.column``.
 
-    ``detector`` finds it in other values, too.
+    ``json`` says where in JSON values it is, target glob -> paths; ``detector`` finds it in other values, too.
     """
 
-    LATER = {
-        "json": "remove it and bind the label to `columns`; the whole JSON value is masked then",
-    }
-
     columns: Annotated[dict[Glob, Annotated[tuple[Column, ...], NotEmpty]], NotEmpty] | None = None
+    json: Annotated[dict[Glob, Annotated[tuple[JsonPath, ...], NotEmpty]], NotEmpty] | None = None
     detector: DetectorName | None = None
     default: DefaultMethod | None = None
 

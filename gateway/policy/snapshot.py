@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from gateway.detectors import OwnDetector
+from gateway.json_paths import Path
 from gateway.model import Access, Decision, Durability, Method, Operation, Outcome
 from gateway.policy.entries import CompiledEntry, CompiledMask, DefinedDetector, Label, SessionLimits
 from gateway.policy.globs import Globs
@@ -158,6 +159,15 @@ class Snapshot:
             (column, label.name)
             for label in self.labels
             for target, column in label.columns
+            if Globs.of((target,)).match(target_name)
+        )
+
+    def json_paths(self, target_name: str) -> tuple[tuple[Path, str], ...]:
+        """Places in the JSON values of one target, each with a label."""
+        return tuple(
+            (path, label.name)
+            for label in self.labels
+            for target, path in label.json
             if Globs.of((target,)).match(target_name)
         )
 

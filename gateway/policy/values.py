@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import re2
 
+from gateway.json_paths import Path, parse_path
 from gateway.policy.conditions import Network
 from gateway.policy.globs import is_glob
 from gateway.verbs import SETS, VERBS
@@ -60,6 +61,11 @@ def parse_column(text: str) -> str:
         # Elsewhere in Ostiary a [ is a character, to whoever binds columns it may begin a class: a label must not miss.
         raise ValueError("has a [; write ? for the characters that are no letters, digits or underscores")
     return text
+
+
+def parse_json_path(text: str) -> Path:
+    """A place in JSON documents."""
+    return parse_path(parse_text(text))
 
 
 def parse_function(text: str) -> str:

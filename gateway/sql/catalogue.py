@@ -192,9 +192,9 @@ class Catalogue:
                 found |= self.type_functions.get(oid, frozenset())
         return found
 
-    def bind(self, labels: Iterable[tuple[str, str]]) -> LabelledCatalogue:
-        """Bind labels to columns: pairs of a pattern ``schema.table.column`` (globs in each part) and a label."""
-        return close_labels(self, labels)
+    def bind(self, labels: Iterable[tuple[str, str]], json_labels: frozenset[str] = frozenset()) -> LabelledCatalogue:
+        """See `gateway.sql.labels.close_labels`."""
+        return close_labels(self, labels, json_labels)
 
 
 def _text(value: str | None) -> str:

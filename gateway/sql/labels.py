@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _NONE: frozenset[str] = frozenset()
 
+_VIEWS = frozenset({"v", "m"})
+
+JSON_TYPES = frozenset({114, 199, 3802, 3807})
+"""json, jsonb and arrays of them (src/include/catalog/pg_type.dat)."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledCatalogue:
@@ -27,6 +32,8 @@ class LabelledCatalogue:
 
     columns   (relation oid, column number) -> labels; (oid, 0) is the whole row
     numbers   relation with labels -> column's name -> its number
+    by_path   json column of a table -> those of its labels that only places in its values carry: whoever shows the
+              column itself masks these, anything that is made of it carries the labels whole
     labels    every label that is bound to anything here
     unbound   the pairs of pattern and label that match no column
     """
@@ -36,6 +43,7 @@ class LabelledCatalogue:
     numbers: Mapping[int, Mapping[str, int]]
     labels: frozenset[str]
     unbound: tuple[tuple[str, str], ...]
+    by_path: Mapping[tuple[int, int], frozenset[str]] = field(default_factory=dict)
 
     def relation_labels(self, relation: int | Name) -> frozenset[str]:
         """Labels of a relation, by oid, or of all that a name could mean."""
@@ -59,10 +67,35 @@ class LabelledCatalogue:
         return found is not None and (number <= 0 or number in found.columns)
 
 
-def close_labels(catalogue: Catalogue, labels: Iterable[tuple[str, str]]) -> LabelledCatalogue:
-    """Bind pairs of a pattern ``schema.table.column``, with globs in each part, and a label."""
+def close_labels(
+    catalogue: Catalogue, labels: Iterable[tuple[str, str]], json_labels: frozenset[str] = _NONE
+) -> LabelledCatalogue:
+    """Bind pairs of a pattern ``schema.table.column``, with globs in each part, and a label; and to every json column
+    the labels that are bound to places in json."""
+    pairs = tuple(labels)
+    whole = _closed(catalogue, pairs, ())
+    if not json_labels:
+        return whole
+    json_columns = [
+        (oid, number)
+        for oid, relation in catalogue.relations.items()
+        if relation.kind not in _VIEWS
+        for number, (_name, type_oid) in relation.columns.items()
+        if type_oid in JSON_TYPES
+    ]
+    by_path = {column: json_labels - whole.columns.get(column, _NONE) for column in json_columns}
+    return replace(_closed(catalogue, pairs, [(column, json_labels) for column in json_columns]), by_path=by_path)
+
+
+def _closed(
+    catalogue: Catalogue,
+    labels: Iterable[tuple[str, str]],
+    more: Iterable[tuple[tuple[int, int], frozenset[str]]],
+) -> LabelledCatalogue:
     columns: dict[tuple[int, int], set[str]] = defaultdict(set)
     unbound = tuple(pair for pair in labels if not _bind(catalogue, columns, *pair))
+    for column, carried in more:
+        columns[column] |= carried
     _inherit(catalogue, columns)
     # Views stand on views and on tables, nothing inherits from a view: repeat until nothing moves.
     while _through_views(catalogue, columns):
@@ -124,7 +157,7 @@ def _share(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], sourc
 def _through_views(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]]) -> bool:
     moved = False
     for oid, relation in catalogue.relations.items():
-        if relation.kind not in {"v", "m"} or not relation.columns:
+        if relation.kind not in _VIEWS or not relation.columns:
             continue
         # What an expression may hold: everything that the view depends on.
         everything: set[str] = set()

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import PeerError
+from gateway.json_paths import parse_path
 from gateway.masking import NO_KEYS, Field, Keyring, plan_row
-from gateway.masking.cells import parse_path
 from gateway.masking.detection import Detection, detection
 from gateway.masking.detectors import DETECTORS
 from gateway.masking.plan import MAX_AT_ONCE, RowMask

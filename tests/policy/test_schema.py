@@ -81,7 +81,6 @@ def test_an_empty_file_is_an_empty_policy() -> None:
         ("approve: [{name: a}]", ("approve",), "deny entry"),
         ("allow: [{name: a, ssh: {logins: [b]}}]", ("allow", 0, "ssh"), "PostgreSQL only"),
         ("deny: [{name: a, http: {methods: [GET]}}]", ("deny", 0, "http"), "PostgreSQL only"),
-        ("labels: {a: {columns: {o: [a.b.c]}, json: {b: [c]}}}", ("labels", "a", "json"), "columns"),
     ],
 )
 def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, ...], mend: str) -> None:
@@ -113,6 +112,9 @@ def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, .
         ("allow: [{name: a, times: {days: []}}]", ("allow", 0, "times", "days"), "leave the key out"),
         ("masks: [{labels: [], method: redact}]", ("masks", 0, "labels"), "empty"),
         ("labels: {a: {columns: {}}}", ("labels", "a", "columns"), "leave the key out"),
+        ("labels: {a: {json: {o: []}}}", ("labels", "a", "json", "o"), "empty"),
+        ("labels: {a: {json: {o: [email]}}}", ("labels", "a", "json", "o", 0), "begins with $"),
+        ("labels: {a: {json: {o: ['$.*']}}}", ("labels", "a", "json", "o", 0), "[*]"),
         ("labels: {a: {columns: {o: []}}}", ("labels", "a", "columns", "o"), "empty"),
         ("allow: [{name: a, groups: }]", ("allow", 0, "groups"), "leave the key out"),
         ("allow: [{name: a, groups: null}]", ("allow", 0, "groups"), "leave the key out"),

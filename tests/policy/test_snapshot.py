@@ -6,6 +6,7 @@ import pytest
 from policy.made import NOON, SANDBOX, access, operation, snapshot, target
 
 from gateway.detectors import OwnDetector
+from gateway.json_paths import parse_path
 from gateway.model import Decision, Method, Outcome
 from gateway.policy import SessionLimits, Snapshot
 from gateway.policy.entries import Label
@@ -368,6 +369,19 @@ def test_column_labels_are_those_of_the_target() -> None:
     assert policy.column_labels("orders") == (("*.*.ssn", "a"), ("crm.*.email", "b"), ("public.t.x", "b"))
     assert policy.column_labels("sandbox") == (("*.*.ssn", "a"), ("public.t.y", "a"))
     assert policy.labels[1] == Label("b", "0.yaml", (("orders", "crm.*.email"), ("orders", "public.t.x")))
+
+
+def test_json_paths_are_those_of_the_target() -> None:
+    policy = snapshot(
+        """
+        labels:
+          b: {json: {orders: ["$..email", "$.a[0]"]}}
+          a: {json: {"*": ["$.x"], sandbox: ["$.y"]}}
+        """
+    )
+    x, y, email, first = map(parse_path, ("$.x", "$.y", "$..email", "$.a[0]"))
+    assert policy.json_paths("orders") == ((x, "a"), (email, "b"), (first, "b"))
+    assert policy.json_paths("sandbox") == ((x, "a"), (y, "a"))
 
 
 # ---------------------------------------------------------------- detectors

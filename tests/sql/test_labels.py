@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.sql import Catalogue, LabelledCatalogue, Name
 
 
@@ -52,13 +54,26 @@ def test_globs_and_what_matches_nothing(catalogue: Catalogue) -> None:
     assert reach(catalogue.bind([("public.sharing.Gr*", "x")])) == {"sharing.Größe": {"x"}}
 
 
+def test_places_in_json(catalogue: Catalogue) -> None:
+    """A table's json column is masked at its places; what is made of it carries the label whole."""
+    [customers], [plain] = (catalogue.named(Name("public", name)) for name in ("customers", "v_plain"))
+    relation = catalogue.relations[customers]
+    [ssn] = [number for number, (name, _type) in relation.columns.items() if name == "ssn"]
+    as_json = replace(relation, columns={**relation.columns, ssn: ("ssn", 3802)})
+    catalogue = replace(catalogue, relations={**catalogue.relations, customers: as_json})
+    bound = catalogue.bind([], frozenset({"x"}))
+    assert bound.by_path == {(customers, ssn): {"x"}}
+    assert {"customers.ssn", "v_plain.x", "v_expr.u"} <= reach(bound).keys()
+    assert bound.relation_labels(plain) == {"x"}
+    assert bound.labels == {"x"}
+    assert catalogue.bind([("public.customers.ssn", "x")], frozenset({"x"})).by_path == {(customers, ssn): frozenset()}
+
+
 def test_nothing_bound(catalogue: Catalogue) -> None:
     assert catalogue.bind([]).columns == {}
 
 
 def test_a_view_without_described_columns_counts_as_expressions(catalogue: Catalogue) -> None:
-    from dataclasses import replace
-
     found = reach(replace(catalogue, view_columns={}).bind([("public.customers.ssn", "x")]))
     assert found["v_plain.id"] == {"x"}
     assert found["v_deep.y"] == {"x"}

@@ -180,7 +180,7 @@ class Database:
         self._clock = clock
         self._catalogue: Catalogue | None = None
         self._fingerprint: object = None
-        self._bound: dict[tuple[tuple[str, str], ...], LabelledCatalogue] = {}
+        self._bound: dict[tuple[tuple[tuple[str, str], ...], frozenset[str]], LabelledCatalogue] = {}
         self._waiting: list[Deferred[None]] = []
         self._looking = False
         self._looked_at = 0.0
@@ -215,12 +215,12 @@ class Database:
         self.changed()
         return True
 
-    def bind(self, labels: Sequence[tuple[str, str]]) -> LabelledCatalogue:
+    def bind(self, labels: Sequence[tuple[str, str]], json_labels: frozenset[str] = frozenset()) -> LabelledCatalogue:
         """With these labels on it; kept until the next load."""
         assert self._catalogue is not None
-        key = tuple(labels)
+        key = tuple(labels), json_labels
         if key not in self._bound:
-            self._bound[key] = bound = self._catalogue.bind(key)
+            self._bound[key] = bound = self._catalogue.bind(*key)
             for pattern, label in bound.unbound:
                 log.warning(
                     "label on no column", target=self.target.name, database=self._name, column=pattern, label=label

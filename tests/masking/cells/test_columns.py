@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from masking.cells.written import array_binary, stars
 
+from gateway.json_paths import parse_path
 from gateway.masking import Field
-from gateway.masking.cells import Paths, labelled_cell, parse_path, searched_column
+from gateway.masking.cells import Paths, labelled_cell, searched_column
 from gateway.masking.cells.search import Labelled, Look
 from gateway.masking.rows import Cell, framed
 from gateway.model import Method, MethodName

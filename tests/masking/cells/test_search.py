@@ -20,7 +20,8 @@ from masking.cells.written import (
     stars,
 )
 
-from gateway.masking.cells.json_paths import Paths, parse_path
+from gateway.json_paths import parse_path
+from gateway.masking.cells.json_paths import Paths
 from gateway.masking.cells.parsing import Malformed
 from gateway.masking.cells.search import MAX_NESTED, Search
 from gateway.masking.cells.types import ELEMENTS, NOTHING
