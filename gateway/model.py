@@ -250,6 +250,14 @@ class RowPlanner(Protocol):
     planned anew.
     """
 
+    @property
+    def hides(self) -> bool:
+        """Whether labels of this database are hidden: texts that nobody can tell the source of are withheld then."""
+
+    def text(self, value: bytes) -> bytes:
+        """A text that is no row's (an error's, a notification's), with what is found in it masked; else the same
+        object."""
+
     def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
         """How to rewrite rows of these columns; None: they pass as they are.
 
@@ -281,7 +289,7 @@ class Verdict(Struct, frozen=True):
     """The corridor's answer to one asked operation. Only `gateway.session` makes one.
 
     number   the operation's number in its session, as the recording has it
-    planner  masks the operation's results; None: nothing on this target is hidden from this principal
+    planner  masks the operation's results; None: they pass as they are
     tainted  a labelled relation is in play: error texts are not shown as the target wrote them
     marker   what the target is sent instead of a denied operation
     """

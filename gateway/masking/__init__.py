@@ -24,7 +24,7 @@ from gateway.masking.guard import guard
 from gateway.masking.methods import NO_KEYS, Keyring, Maker, Vault, cell_for, text_maker
 from gateway.masking.plan import RowMask, plan_row
 from gateway.masking.provenance import LabelledColumns, field_labels, is_known, result_labels
-from gateway.masking.reports import withhold
+from gateway.masking.reports import searched, withhold
 from gateway.masking.rows import COMPILED, next_message, skip_rows
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "parse_row_description",
     "plan_row",
     "result_labels",
+    "searched",
     "skip_rows",
     "text_maker",
     "withhold",

@@ -8,7 +8,7 @@ idle again: deferred constraints report at COMMIT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 Report = Sequence[tuple[str, bytes]]
 """ErrorResponse or NoticeResponse, in order (PostgreSQL documentation, "Error and Notice Message Fields")."""
@@ -77,3 +77,9 @@ def withhold(report: Report) -> list[tuple[str, bytes]]:
     kept = [(kind, value) for kind, value in report if kind in KEPT]
     leading = [field for field in kept if field[0] in "SVC"]
     return leading + texts + [field for field in kept if field[0] not in "SVC"]
+
+
+def searched(report: Report, text: Callable[[bytes], bytes]) -> list[tuple[str, bytes]] | None:
+    """The report of a statement without labels, its texts masked by ``text``; None when nothing was found in them."""
+    shown = [(kind, value if kind in KEPT else text(value)) for kind, value in report]
+    return shown if any(now is not was for (_, now), (_, was) in zip(shown, report, strict=True)) else None

@@ -77,7 +77,7 @@ class Corridor:
 
     rules        what this session was last decided by; see `refresh`
     hidden       labels on this target that this principal may not see in the clear
-    planner      masks results; None exactly when nothing is hidden
+    planner      masks results; None: everything passes as it is
     uncommitted  something was asked since the last `commit`
     """
 

@@ -94,6 +94,11 @@ TARGET = [
 
 
 class Planner:
+    hides = True
+
+    def text(self, value: bytes) -> bytes:
+        return value
+
     def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
         if not final and any(field.table_oid == 99 for field in fields):
             raise CatalogueStale
@@ -112,7 +117,7 @@ class Session:
     def __init__(self, *, masked: bool) -> None:
         self.relay = Relay(application_name=b"fuzz")
         self.planner = Planner() if masked else None
-        self.relay.hides = masked
+        self.relay.planner = self.planner
         self.allowed: list[bytes] = []
         self.given = 0
         self.out = bytearray()

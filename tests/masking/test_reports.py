@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.masking import withhold
+from gateway.masking import searched, withhold
 from gateway.masking.reports import CONDITIONS, KEPT
 
 UNIQUE = [
@@ -41,3 +41,10 @@ def test_no_text_passes_and_there_is_always_a_message(report: list[tuple[str, by
 
 def test_condition_names_belong_to_codes() -> None:
     assert all(re.fullmatch(rb"[0-9A-Z]{5}", code) and name for code, name in CONDITIONS.items())
+
+
+def test_texts_are_searched_and_names_stay() -> None:
+    report = [("S", b"ERROR"), ("C", b"P0001"), ("M", b"a hush"), ("D", b"b"), ("n", b"hush"), ("Z", b"hush")]
+    shown = searched(report, lambda text: text.replace(b"hush", b"****") if b"hush" in text else text)
+    assert shown == [("S", b"ERROR"), ("C", b"P0001"), ("M", b"a ****"), ("D", b"b"), ("n", b"hush"), ("Z", b"****")]
+    assert searched(report, lambda text: text) is None

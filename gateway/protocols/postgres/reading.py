@@ -15,8 +15,9 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from gateway.errors import LimitReached
+from gateway.json_paths import Path
 from gateway.masking import NO_KEYS, Keyring, detection, is_known, plan_row, result_labels
-from gateway.model import CatalogueStale, Operation, ResultField, RowRewriter, Verdict
+from gateway.model import CatalogueStale, Method, Operation, ResultField, RowRewriter, Verdict
 from gateway.policy import AccessPolicy
 from gateway.protocols.postgres.catalogue import Catalogues
 from gateway.protocols.postgres.operation import decode, function_call, parsed, type_oids, undecodable
@@ -25,7 +26,6 @@ from gateway.protocols.postgres.worker import LongStatements
 from gateway.session.pipeline import Corridor
 from gateway.sql import Analysis, LabelledCatalogue, Remembered, Statement, analyse, resolve, unread
 from gateway.sql.analysis import MAX_TEXT
-from gateway.sql.shapes import is_free, shape_of
 from gateway.verbs import SETS
 
 MAX_ANALYSES: Final = 4096
@@ -43,38 +43,66 @@ MAX_NAMES: Final = 100_000
 MAX_MEANINGS: Final = 1000
 """Statements that one name stood for: a session that prepares anew under one name over and over."""
 
+NO_LABELS: Final = frozenset[str]()
+
 _CHANGES_CATALOGUE: Final = SETS["ddl"] | {"do", "call", "unknown"}
 
 
 class Planner:
     """Plans results of one session as long as neither rules nor catalogue change (`gateway.model.RowPlanner`).
 
-    hidden  labels of columns that are masked; where there are none, values are only searched for
+    json_paths  places in json that labels are bound to, with these labels' methods
+    hides       see `gateway.model.RowPlanner`
     """
 
     def __init__(
-        self, labelled: LabelledCatalogue, policy: AccessPolicy, keyring: Keyring, hidden: frozenset[str]
+        self,
+        labelled: LabelledCatalogue,
+        policy: AccessPolicy,
+        keyring: Keyring,
+        json_paths: Sequence[tuple[Path, Method]],
+        *,
+        hides: bool,
     ) -> None:
         self.labelled = labelled
+        self.hides = hides
         self._policy = policy
         self._keyring = keyring
-        self._hidden = hidden
+        self._json_paths = json_paths
         self._detection = detection(policy.detected, policy.own_detectors)
         self._plans: dict[tuple[Sequence[ResultField], tuple[frozenset[str], ...]], RowRewriter | None] = {}
+
+    @property
+    def masks(self) -> bool:
+        """False when nothing that it could do would change anything."""
+        return (
+            self.hides or self._detection is not None or any(method.name != "clear" for _, method in self._json_paths)
+        )
 
     def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
         """See `gateway.model.RowPlanner`."""
         labelled = self.labelled
-        if self._hidden and not final and not all(is_known(field, labelled) for field in fields):
+        if self.hides and not final and not all(is_known(field, labelled) for field in fields):
             raise CatalogueStale
         key = (fields, result_labels(fields, operation, labelled))
         if key not in self._plans:
             if len(self._plans) >= MAX_UNDERSTOOD:
                 self._plans.clear()
             policy = self._policy
-            methods = [policy.method_for(labels) for labels in key[1]]
-            self._plans[key] = plan_row(fields, methods, self._keyring, self._detection)
+            by_path = labelled.by_path  # these are masked by their places in the value
+            methods = [
+                policy.method_for(labels - by_path.get((field.table_oid, field.attnum), NO_LABELS))
+                for field, labels in zip(fields, key[1], strict=True)
+            ]
+            self._plans[key] = plan_row(fields, methods, self._keyring, self._detection, self._json_paths)
         return self._plans[key]
+
+    def text(self, value: bytes) -> bytes:
+        """See `gateway.model.RowPlanner`."""
+        if self._detection is None:
+            return value
+        shown = self._detection.mask_text(value, self._keyring)
+        return b"****" if shown is None else shown
 
     def renew(self, labelled: LabelledCatalogue) -> None:
         """A result that is being planned right now sees the reloaded catalogue."""
@@ -97,7 +125,6 @@ class Readings:
         self.keyring = NO_KEYS
         self.keep_tokens: Callable[[], None] = _no_tokens
         self._analyses: OrderedDict[str, Analysis] = OrderedDict()
-        self._free: OrderedDict[bytes, bool] = OrderedDict()
 
     async def open(self, corridor: Corridor) -> Reading:
         """For a session that begins. Raises TargetUnavailable when the catalogue is needed and can't be had."""
@@ -120,15 +147,6 @@ class Readings:
                 self._analyses.popitem(last=False)
         return analysis
 
-    def is_free(self, shape: bytes, text: bytes, analysis: Analysis) -> bool:
-        """Whether ``analysis`` is that of all texts of the shape; found out once for each."""
-        free = self._free.get(shape)
-        if free is None:
-            free = self._free[shape] = is_free(text, analysis)
-            if len(self._free) > MAX_ANALYSES:
-                self._free.popitem(last=False)
-        return free
-
 
 def _no_tokens() -> None:
     """There is no vault."""
@@ -147,8 +165,6 @@ class Reading:
     """One session's.
 
     unrestricted  nothing that a statement says decides anything: everything is allowed, nothing is hidden
-    said          the text that was read last, when the operation given is that of another text of its shape
-                  (`gateway.sql.shapes`); else None
     """
 
     def __init__(self, readings: Readings, corridor: Corridor) -> None:
@@ -161,7 +177,6 @@ class Reading:
         self._labelled: LabelledCatalogue | None = None
         self._planner: Planner | None = None
         self._understood: dict[tuple[bytes, bytes, bytes], _Read] = {}
-        self._alike: dict[tuple[bytes, bytes, bytes], _Read] = {}
         self._prepared: dict[str, tuple[Statement, ...]] = {}
         self._cursors: dict[str, tuple[Statement, ...]] = {}
         self._remembered = Remembered(self._prepared, self._cursors)
@@ -170,7 +185,6 @@ class Reading:
         self._unsure_names = False
         self.changes_catalogue = False
         self.unrestricted = False
-        self.said: str | None = None
 
     # --- catalogue and rules ----------------------------------------------------------------------------------
 
@@ -185,16 +199,18 @@ class Reading:
         policy = self._corridor.policy
         database = self._database
         self._understood.clear()
-        self._alike.clear()
         snapshot = self._corridor.rules.snapshot
         target = self._corridor.admitted.access.target.name
         self._generation = database.generation
-        self._labelled = labelled = database.bind(snapshot.column_labels(target))
+        places = snapshot.json_paths(target)
+        json_labels = frozenset(label for _, label in places)
+        self._labelled = labelled = database.bind(snapshot.column_labels(target), json_labels)
         hidden = frozenset(label for label in labelled.labels if policy.method_for((label,)).name != "clear")
         conditions = any(entry.operation for entry in (*policy.allows, *policy.denies))
         self.unrestricted = not hidden and not conditions
-        masked = hidden or policy.detected
-        self._planner = Planner(labelled, policy, self._readings.keyring, hidden) if masked else None
+        json_paths = [(path, policy.method_for((label,))) for path, label in places]
+        planner = Planner(labelled, policy, self._readings.keyring, json_paths, hides=bool(hidden))
+        self._planner = planner if planner.masks else None
         self._corridor.see(hidden, self._planner)
 
     def _current(self) -> bool:
@@ -231,21 +247,15 @@ class Reading:
         if ask.source == "function":
             self._last = None
             return function_call()
-        self.said = None
         read = self._understood.get((ask.text, ask.types, encoding))
         if read is None:
-            shape = shape_of(ask.text)
-            read = self._alike.get((shape, ask.types, encoding)) if shape is not None else None
-            if read is not None:
-                self.said = ask.text.decode("ascii")  # only such texts have a shape
-            else:
-                read = self._read(ask, encoding, shape)
-                if read is None:
-                    return None
+            read = self._read(ask, encoding)
+            if read is None:
+                return None
         self._last = read
         return read.operation
 
-    def _read(self, ask: Ask, encoding: bytes, shape: bytes | None) -> _Read | None:
+    def _read(self, ask: Ask, encoding: bytes) -> _Read | None:
         raw, types = ask.text, ask.types
         text = decode(raw, encoding)
         if text is None:
@@ -266,12 +276,9 @@ class Reading:
         operation = parsed(analysis, resolve(analysis, self._labelled, self._remembered, type_oids(types)))
         read = _Read(operation, analysis, _is_plain(operation, analysis))
         if not depends and len(raw) <= MAX_KEPT_TEXT:
-            known, key = self._understood, raw
-            if shape is not None and self._readings.is_free(shape, raw, analysis):
-                known, key = self._alike, shape
-            if len(known) >= MAX_UNDERSTOOD:
-                known.clear()
-            known[key, types, encoding] = read
+            if len(self._understood) >= MAX_UNDERSTOOD:
+                self._understood.clear()
+            self._understood[raw, types, encoding] = read
         return read
 
     def _unsure(self, analysis: Analysis, portals: Container[bytes]) -> str | None:

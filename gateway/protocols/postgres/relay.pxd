@@ -23,7 +23,7 @@ cdef class Relay:
     cdef public bint terminated
     cdef public object encoding
     cdef public object unsafe
-    cdef public bint hides
+    cdef public object planner
     cdef public object application_name
     cdef public bint observe_columns
     cdef public object _sent

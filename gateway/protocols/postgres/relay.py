@@ -18,7 +18,7 @@ from collections import deque
 from typing import Final
 
 from gateway.errors import LimitReached, PeerError
-from gateway.masking import Field, parse_row_description, skip_rows, withhold
+from gateway.masking import Field, parse_row_description, searched, skip_rows, withhold
 from gateway.model import CatalogueStale, Operation, RowPlanner, RowRewriter, Verdict
 from gateway.protocols.postgres import errors, wire
 from gateway.protocols.postgres.state import UNSURE, Ask, Named, Portal, Prepared, Result, Sent, drop
@@ -95,8 +95,8 @@ class Relay:
         self.encoding = b"UTF8"
         self.unsafe: str | None = None
         """A setting of the target's session under which our reading of statements would be wrong."""
-        self.hides = True
-        """Something on this target is hidden from this principal; asynchronous messages are masked."""
+        self.planner: RowPlanner | None = None
+        """The newest verdict's: masks the texts of messages that come at any time. None: nothing is hidden."""
         self.application_name = application_name
         self.observe_columns = observe_columns
         self._sent: deque[Sent] = deque()
@@ -170,7 +170,7 @@ class Relay:
         assert self._held is not None
         kind, whole, parsed = self._held
         self.ask = self._held = None
-        self.hides = verdict.planner is not None
+        self.planner = verdict.planner
         if self._skipping:
             pass  # while it waited, the target refused an earlier message of its batch: it is skipped like the others
         elif kind == Q:
@@ -602,7 +602,7 @@ class Relay:
         if kind == 90:  # ReadyForQuery
             return self._on_ready(buf, pos, stop)
         if kind in b"NAS":  # these may come at any time
-            return self._on_asynchronous(kind, view[pos + 5 : stop])
+            return self._on_asynchronous(kind, buf, pos, stop)
         if not sent:
             if kind == 69:  # ErrorResponse outside of any operation: the target ends the session
                 return self._sanitised(buf, pos, stop)
@@ -668,12 +668,19 @@ class Relay:
             return None
         if kind == 86:  # FunctionCallResponse
             self._on_function_result(head)
-            return None
+            return self._searched_function_result(buf[pos + 5 : stop])
         raise PeerError(f"the target sent an unexpected message of type {kind}")
 
     def _on_function_result(self, head: Sent) -> None:
         self._expect(head, F)
         self._ended(head, "FUNCTION")
+
+    def _searched_function_result(self, body: bytes) -> bytes | None:
+        """Its type is not known: a value in which something is found is NULL."""
+        value = body[4:]
+        if self.planner is None or self.planner.text(value) is value:
+            return None
+        return message(b"V", b"\xff\xff\xff\xff")
 
     def _expect(self, head: Sent, kind: int) -> None:
         if head.kind != kind:
@@ -808,29 +815,33 @@ class Relay:
         return verdict is not None and verdict.tainted
 
     def _sanitised(self, buf: bytes, pos: int, stop: int) -> bytes | None:
-        if not self._is_tainted():
-            return None
-        kind = buf[pos : pos + 1]
-        return fields_message(kind, withhold(parse_fields(buf[pos + 5 : stop])))
+        """An error or a notice without values."""
+        kind, fields = buf[pos : pos + 1], parse_fields(buf[pos + 5 : stop])
+        if self._is_tainted():
+            return fields_message(kind, withhold(fields))
+        shown = searched(fields, self.planner.text) if self.planner is not None else None
+        return fields_message(kind, shown) if shown is not None else None
 
-    def _on_asynchronous(self, kind: int, body: bytes) -> bytes | None:
+    def _on_asynchronous(self, kind: int, buf: bytes, pos: int, stop: int) -> bytes | None:
         if kind == 78:  # NoticeResponse
-            if not self._is_tainted():
-                return None
-            return fields_message(b"N", withhold(parse_fields(body)))
+            return self._sanitised(buf, pos, stop)
+        body, planner = buf[pos + 5 : stop], self.planner
         if kind == 83:  # ParameterStatus
             name, value = parse_parameter_status(body)
             self.parameter(name, value)
-            if name == b"application_name" and self.hides and value != self.application_name:
-                return message(b"S", cstring(name) + cstring(b"****"))
-            return None
-        if not self.hides:
+            if planner is None or (name == b"application_name" and value == self.application_name):
+                return None
+            shown = b"****" if name == b"application_name" and planner.hides else planner.text(value)
+            return message(b"S", cstring(name) + cstring(shown)) if shown is not value else None
+        if planner is None:
             return None
         # NotificationResponse: its payload is somebody's text, perhaps a trigger's with a whole row in it.
         if len(body) < 4:
             raise PeerError("invalid NotificationResponse")
-        channel, _ = read_cstring(body, 4)
-        return message(b"A", body[:4] + cstring(channel) + cstring(b"****"))
+        channel, payload_at = read_cstring(body, 4)
+        payload, _ = read_cstring(body, payload_at)
+        shown = b"****" if planner.hides else planner.text(payload)
+        return message(b"A", body[:4] + cstring(channel) + cstring(shown)) if shown is not payload else None
 
 
 def _names(fields: tuple[Field, ...]) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ class Traffic:
         self._reading = reading
         self._on_end = on_end
         self._relay = Relay(application_name=application_name, keep_rows=results)
-        self._relay.hides = corridor.planner is not None
+        self._relay.planner = corridor.planner
         for name, value in upstream.parameters:
             self._relay.parameter(name, value)
         self._holding = False

@@ -156,10 +156,15 @@ class Rewriter:
 class FakePlanner:
     """Masks columns called ``ssn``, and any without provenance when the operation has labels.
 
-    ``unknown`` relations make it ask for a new catalogue, ``at_once`` is what its rewriters do at once.
+    ``unknown`` relations make it ask for a new catalogue, ``at_once`` is what its rewriters do at once, ``finds``
+    what it finds in texts.
     """
 
-    def __init__(self, unknown: frozenset[int] = frozenset(), *, at_once: int = 1 << 30) -> None:
+    def __init__(
+        self, unknown: frozenset[int] = frozenset(), *, at_once: int = 1 << 30, hides: bool = True, finds: bytes = b""
+    ) -> None:
+        self.hides = hides
+        self.finds = finds
         self.unknown = unknown
         self.at_once = at_once
         self.planned = 0
@@ -175,6 +180,9 @@ class FakePlanner:
 
         plan = plan_row(fields, [method(field) for field in fields])
         return None if plan is None else Rewriter(plan, self.at_once)
+
+    def text(self, value: bytes) -> bytes:
+        return value.replace(self.finds, b"####") if self.finds and self.finds in value else value
 
 
 def operation(text: bytes, labels: frozenset[str] = frozenset(), names: frozenset[str] = frozenset()) -> Operation:
@@ -227,7 +235,7 @@ class Conversation:
         self.corridor = corridor or Corridor()
         self.patient = patient
         self.relay = Relay()
-        self.relay.hides = self.corridor.planner is not None
+        self.relay.planner = self.corridor.planner
         self.results: list[Result] = []
 
     def client(self, *said: bytes) -> bytes:

@@ -45,8 +45,8 @@ class FakeDatabase:
         self.changes = self.loads = self.confirmed = 0
         self.looks_again = False
 
-    def bind(self, labels: Any) -> LabelledCatalogue:
-        return self.catalogue.bind(labels)
+    def bind(self, labels: Any, json_labels: Any) -> LabelledCatalogue:
+        return self.catalogue.bind(labels, json_labels)
 
     def changed(self) -> None:
         self.changes += 1

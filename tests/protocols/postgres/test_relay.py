@@ -27,6 +27,7 @@ from protocols.postgres.talk import (
     Corridor,
     FakePlanner,
     bind,
+    cell,
     close,
     copy_data,
     describe,
@@ -38,6 +39,7 @@ from protocols.postgres.talk import (
     marker,
     message,
     notification,
+    operation,
     parse,
     query,
     ready,
@@ -672,6 +674,35 @@ def test_the_last_word_counts_for_one_result_only() -> None:
     talk.relay.catalogue_reloaded()
     assert talk.to_client() == described((b"a", 99, 1)) + row(b"****") + done() + ready()
     assert talk.relay.stale, "the second result asks again"
+
+
+# --- detection on texts that are no rows ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [b"E", b"N"])
+def test_errors_and_notices_are_searched(kind: bytes) -> None:
+    talk = Conversation(Corridor(FakePlanner(hides=False, finds=b"900-11-1111")))
+    talk.client(query(b"select 1"))
+    heard = fields(talk.target(report(kind, M=b"got 900-11-1111", D=b"in 900-11-1111", n=b"a_key")))
+    assert (heard["M"], heard["D"], heard["n"], heard["C"]) == (b"got ####", b"in ####", b"a_key", b"42601")
+
+
+def test_notifications_and_settings_are_searched() -> None:
+    talk = Conversation(Corridor(FakePlanner(hides=False, finds=b"900-11-1111")))
+    assert talk.target(notification(b"c", b"x 900-11-1111")) == notification(b"c", b"x ####")
+    assert talk.target(notification(b"c", b"x")) == notification(b"c", b"x")
+    assert talk.target(status(b"application_name", b"900-11-1111")) == status(b"application_name", b"####")
+    assert talk.target(status(b"search_path", b"a, 900-11-1111")) == status(b"search_path", b"a, ####")
+    assert talk.target(status(b"TimeZone", b"UTC")) == status(b"TimeZone", b"UTC")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(b"900-11-1111", None), (b"1", b"1"), (None, None)])
+def test_the_result_of_a_function_call_is_searched(value: bytes | None, shown: bytes | None) -> None:
+    planner = FakePlanner(hides=False, finds=b"900-11-1111")
+    talk = Conversation(Corridor(planner), patient=True)
+    talk.client(FUNCTION_CALL)
+    talk.answer(lambda ask: Verdict(operation(b"call"), 1, planner))
+    assert talk.target(message(b"V", cell(value)), ready()) == message(b"V", cell(shown)) + ready()
 
 
 # --- rows that would hold up others ---------------------------------------------------------------------------
