@@ -481,6 +481,37 @@ class CancelRequested(Event, frozen=True):
         return {"address": bounded(self.address)}
 
 
+class ValuesProbed(Event, frozen=True):
+    """An operation compares masked values with constants for equality: each answers a guess.
+
+    session  who, to what, from where
+    number   the operation's number in its session and recording
+    labels   what is masked for the principal and compared here
+    count    with how many values
+    outcome  ``allow``, or ``deny`` because too many were compared lately
+    """
+
+    class_uid = Class.DATASTORE_ACTIVITY
+    activity_name = "Probe"
+
+    session: SessionContext
+    number: int
+    labels: frozenset[str]
+    count: int
+    outcome: Outcome
+
+    def context(self) -> bytes:
+        return self.session.as_actor
+
+    def details(self) -> dict[str, object]:
+        return {
+            "operation": self.number,
+            "labels": bounded_names(self.labels),
+            "count": self.count,
+            "outcome": self.outcome.value,
+        }
+
+
 # --- what fails ---
 
 
@@ -695,6 +726,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     SessionClosed,
     OperationDecided,
     CancelRequested,
+    ValuesProbed,
     RecordingFailed,
     CatalogueReloadFailed,
     LogSegmentStarted,

@@ -12,6 +12,8 @@ spans       what was found, without overlaps
 detection   what is searched for, for one principal on one target
 rows        the fast half: skip messages, rewrite cells; compiled with Cython where rows.pxd says so
 guard       operations that would carry values past the mask
+inference   operations that would tell hidden values without showing them
+probes      how many hidden values are compared, and may be
 reports     errors and notices without values
 
 The way of one operation: `guard` before it is forwarded; at RowDescription (or a portal's formats) `result_labels` and
@@ -23,6 +25,7 @@ from gateway.masking.fields import Field, parse_row_description
 from gateway.masking.guard import guard
 from gateway.masking.methods import NO_KEYS, Keyring, Maker, Vault, cell_for, text_maker
 from gateway.masking.plan import RowMask, plan_row
+from gateway.masking.probes import ProbeLimit, probes
 from gateway.masking.provenance import LabelledColumns, field_labels, is_known, result_labels
 from gateway.masking.reports import searched, withhold
 from gateway.masking.rows import COMPILED, next_message, skip_rows
@@ -35,6 +38,7 @@ __all__ = [
     "Keyring",
     "LabelledColumns",
     "Maker",
+    "ProbeLimit",
     "RowMask",
     "Vault",
     "cell_for",
@@ -45,6 +49,7 @@ __all__ = [
     "next_message",
     "parse_row_description",
     "plan_row",
+    "probes",
     "result_labels",
     "searched",
     "skip_rows",

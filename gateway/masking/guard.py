@@ -1,4 +1,4 @@
-"""What a caller from whom something is hidden may not ask at all (postgres.md, Masking 3, 4, 5 and 6).
+"""What a caller from whom something is hidden may not ask at all (postgres.md, Masking 3 to 6 and 8).
 
 Rows are masked by where their columns come from. An operation that carries values elsewhere (a copy, another table,
 code, a file, the statistics) takes them out of that reach, so it is refused, by the strictest rule that is simple. A
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from gateway.masking.inference import inference
 from gateway.model import Operation
 from gateway.verbs import SETS
 
@@ -37,6 +38,7 @@ and operators run later, in statements that don't name them."""
 
 _ON_LABELLED: Mapping[str, str] = MappingProxyType(
     {
+        "explain": "a plan shows estimates made from the values; try it on relations without masked columns",
         "copy_to": "COPY of a relation with masked columns is not masked; use SELECT (psql: \\g FILE, not \\copy)",
         **{
             verb: f"{verb} on a relation with masked columns; ask somebody who may see them, or the target's DBA"
@@ -79,6 +81,6 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
     if not operation.clean_writes:
         return (
             f"{labels} is masked for you: what this writes could come from there; "
-            "write constants, parameters, or columns of relations without masks"
+            "write constants, parameters, or columns without masks"
         )
-    return None
+    return inference(operation, hidden)

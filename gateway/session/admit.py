@@ -6,6 +6,7 @@ the caller hears the same words whether the target exists or not (policy.md, sem
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from gateway.audit import AuditLog, SessionContext
 from gateway.audit.events import BreakGlassUsed, SessionRefused
 from gateway.errors import GatewayError, NotAdmitted, RecordingFailed
+from gateway.masking import ProbeLimit
 from gateway.model import Access, Credential, Decision, Durability, Outcome, Principal, Target
 from gateway.policy import AccessPolicy, SessionLimits, Snapshot
 from gateway.policy.globs import Globs
@@ -20,6 +22,9 @@ from gateway.recording import Recordings
 from gateway.session.live import LiveSessions
 
 _PROOF: Final = object()
+
+MAX_PROBERS: Final = 10_000
+"""Principals whose comparisons of masked values are counted, those of the latest comparisons: 200 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,20 @@ class Gate:
         self.recordings = recordings
         self.audit = audit
         self.clock = clock
+        self._probe_limits: OrderedDict[str, ProbeLimit] = OrderedDict()
         self.accepting = True
         """False while the gateway stops."""
+
+    def probe_limit(self, principal: str) -> ProbeLimit:
+        """How many masked values this principal may still compare, over all of its sessions."""
+        limits = self._probe_limits
+        found = limits.get(principal)
+        if found is None:
+            found = limits[principal] = ProbeLimit(self.clock())
+            if len(limits) > MAX_PROBERS:
+                limits.popitem(last=False)
+        limits.move_to_end(principal)
+        return found
 
     def admit(
         self, session: str, principal: Principal, *, protocol: str, target: str, database: str, address: str

@@ -18,6 +18,7 @@ cdef class _Remembered:
     cdef public bint tainted
     cdef public bint synced
     cdef public bint allowed
+    cdef public bint probes
     cdef public dict rendered
 
 cdef class Corridor:
@@ -39,11 +40,13 @@ cdef class Corridor:
     cdef public bint uncommitted
     cdef public object _recorded
     cdef public bint _closed
+    cdef public object _probe_limit
     cpdef bint refresh(self) except -1
     @cython.locals(remembered=_Remembered, rendered=_Rendered, live=LiveSession, number=int64_t, now=double, constant=bytes)
     cpdef ask(self, operation, source, parameters=*, formats=*, text=*)
     cdef _Rendered _render(self, _Remembered remembered, source)
     cdef _Remembered _decide(self, operation)
+    cdef _Remembered _count(self, _Remembered remembered, int64_t number, parameters, formats)
     cdef _denial(self, _Remembered remembered, number)
     cpdef commit(self)
     @cython.locals(live=LiveSession, now=double)

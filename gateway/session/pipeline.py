@@ -13,11 +13,11 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened
+from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened, ValuesProbed
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.audit.log import AuditLog
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded
-from gateway.masking import guard
+from gateway.masking import ProbeLimit, guard, probes
 from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
 from gateway.recording import SessionHeader
 from gateway.recording.events import Source, around_text, with_text
@@ -35,6 +35,9 @@ MAX_REMEMBERED: Final = 256
 
 _SYNCED_VERBS: Final = SETS["ddl"] | SETS["dcl"]
 """recording.md: DDL is always on the disk before it is forwarded."""
+
+_RUNS: Final = frozenset({"query", "execute"})
+"""Messages that run an operation; a Parse alone compares nothing."""
 
 NOTHING_HIDDEN: Final[frozenset[str]] = frozenset()
 
@@ -58,10 +61,18 @@ class _Remembered:
     """What was decided about an operation, and what follows from it.
 
     allowed  by policy and by the masks
+    probes   it compares hidden values with constants: that is counted each time
     """
 
     def __init__(
-        self, operation: Operation, decision: Decision, refusal: str | None, *, tainted: bool, synced: bool
+        self,
+        operation: Operation,
+        decision: Decision,
+        refusal: str | None,
+        *,
+        tainted: bool,
+        synced: bool,
+        probes: bool = False,
     ) -> None:
         self.operation = operation
         self.decision = decision
@@ -69,6 +80,7 @@ class _Remembered:
         self.tainted = tainted
         self.synced = synced
         self.allowed = decision.outcome is Outcome.ALLOW and refusal is None
+        self.probes = probes and self.allowed
         self.rendered: dict[Source, _Rendered] = {}
 
 
@@ -107,6 +119,7 @@ class Corridor:
         self.uncommitted = False
         self._recorded: Recorded | None = None
         self._closed = False
+        self._probe_limit = ProbeLimit(gate.clock())
 
     @property
     def audit(self) -> AuditLog:
@@ -167,6 +180,8 @@ class Corridor:
         number = self._number = self._number + 1
         live = self.live
         live.operations = number
+        if remembered.probes and source in _RUNS:
+            remembered = self._count(remembered, number, parameters, formats)
         rendered = remembered.rendered.get(source)
         if rendered is None:
             rendered = self._render(remembered, source)
@@ -196,6 +211,36 @@ class Corridor:
             b"OSTIARY_DENIED_%d_%s" % (number, self._random(8).hex().encode()),
         )
 
+    def _count(
+        self,
+        remembered: _Remembered,
+        number: int,
+        parameters: Sequence[bytes | None] | None,
+        formats: Sequence[int],
+    ) -> _Remembered:
+        """Count the hidden values that it compares; refused when there were too many lately."""
+        labels, count = probes(remembered.operation, self.hidden, parameters, formats)
+        now = self.clock()
+        limits = (self._probe_limit, self._gate.probe_limit(self.admitted.access.principal.name))
+        allowed = all(count <= limit.left(now) for limit in limits)
+        outcome = Outcome.ALLOW if allowed else Outcome.DENY
+        self._audit.append(ValuesProbed(self.admitted.context, number, labels, count, outcome))
+        if allowed:
+            for limit in limits:
+                limit.take(count, now)
+            return remembered
+        refusal = (
+            f"{', '.join(sorted(labels))} is masked for you, and too many of its values were compared; wait some "
+            "minutes, or ask somebody who may see them"
+        )
+        return _Remembered(
+            remembered.operation,
+            remembered.decision,
+            refusal,
+            tainted=remembered.tainted,
+            synced=remembered.synced,
+        )
+
     def _render(self, remembered: _Remembered, source: Source) -> _Rendered:
         operation, decision = remembered.operation, remembered.decision
         event = OperationDecided(self.admitted.context, 0, operation, decision, source, remembered.refusal)
@@ -214,7 +259,8 @@ class Corridor:
             or not operation.verbs.isdisjoint(_SYNCED_VERBS)
         )
         tainted = bool(self.hidden) and (operation.opaque is not None or not self.hidden.isdisjoint(operation.labels))
-        remembered = _Remembered(operation, decision, refusal, tainted=tainted, synced=synced)
+        probed = bool(self.hidden) and bool(probes(operation, self.hidden)[0])
+        remembered = _Remembered(operation, decision, refusal, tainted=tainted, synced=synced, probes=probed)
         if decision.lasting:
             if len(self._decided) >= MAX_REMEMBERED:
                 self._decided.clear()

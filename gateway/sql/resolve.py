@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.model import LabelUse, Operation
@@ -11,7 +11,7 @@ from gateway.sql.catalogue import Catalogue
 from gateway.sql.facts import Analysis, Statement
 from gateway.sql.harmless import EFFECTFUL, HARMLESS, REVEALING_FUNCTIONS, REVEALING_RELATIONS
 from gateway.sql.labels import LabelledCatalogue
-from gateway.sql.lineage import Lineage, Sources, labels_of, uses_of
+from gateway.sql.lineage import BULK, Lineage, Sources, labels_of, uses_of
 from gateway.sql.names import Name
 from gateway.verbs import FREE
 
@@ -55,7 +55,7 @@ class _Sum:
     revealing: bool = False
     rows: int | None = 0
     ruled: bool = False
-    uses: dict[LabelUse, None] | None = field(default_factory=dict)
+    uses: list[LabelUse] | None = field(default_factory=list)
     opaque: str | None = None
 
     def refuse(self, reason: str) -> None:
@@ -148,7 +148,7 @@ def _add(total: _Sum, statement: Statement, catalogue: LabelledCatalogue | None,
             total.refuse("EXECUTE of a statement that this session has not prepared")
             continue
         for inner in runs:
-            _add_one(total, inner, catalogue)
+            _add_one(total, inner, catalogue, by_name=True)
             waiting.extend(inner.executes)
         if len(runs) == 1 and bound is None and "explain" not in statement.verbs:
             bound = runs[0].run_bound if runs[0].prepares is not None else runs[0].row_bound
@@ -205,7 +205,8 @@ def _outputs(
     return tuple(labels_of(_NO_SOURCES.union(*sources), labelled) for sources in columns), star
 
 
-def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | None) -> None:
+def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | None, *, by_name: bool = False) -> None:
+    """Add what a statement does; ``by_name``: EXECUTE runs it, with parameters that aren't read."""
     total.verbs |= statement.verbs
     total.without_where = total.without_where or statement.without_where
     if statement.opaque is not None:
@@ -251,7 +252,13 @@ def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | No
         if statement.lineage is None:
             total.uses = None
         else:
-            total.uses.update(dict.fromkeys(uses_of(statement.lineage.uses, labelled)))
+            uses = uses_of(statement.lineage.uses, labelled)
+            total.uses += [_unread(use) if by_name else use for use in uses]
+
+
+def _unread(use: LabelUse) -> LabelUse:
+    """The use by an EXECUTE: nobody counts the elements of its arrays."""
+    return replace(use, count=BULK, arrays=frozenset()) if use.arrays else use
 
 
 def _used(total: _Sum, statement: Statement, catalogue: Catalogue) -> tuple[set[int], bool]:

@@ -93,6 +93,7 @@ def one_of_each(context: SessionContext, alice: Principal, operation: Operation)
         e.SessionClosed(context, "client left", 12, 3400, 88_123, "ef" * 32),
         e.OperationDecided(context, 1, operation, allow, "query"),
         e.CancelRequested(context, "192.0.2.7"),
+        e.ValuesProbed(context, 7, frozenset({"pii.ssn"}), 3, Outcome.ALLOW),
         e.RecordingFailed(session, "no space left on device"),
         e.CatalogueReloadFailed("orders", "shop", "permission denied for pg_proc"),
         e.LogSegmentStarted("audit-00000000000000000001.jsonl", "00" * 32, "day"),

@@ -10,7 +10,8 @@ from session.house import ORDERS, READS, House, operation, principal
 from twisted.internet.defer import Deferred
 
 from gateway.errors import RecordingFailed, SessionEnded
-from gateway.model import Address, Operation
+from gateway.masking.probes import PROBES_A_MINUTE, PROBES_AT_ONCE
+from gateway.model import Address, LabelUse, Operation
 from gateway.recording import Recorded, verify
 from gateway.recording.reader import Recording, open_recording
 from gateway.session import Corridor
@@ -290,3 +291,27 @@ def test_a_session_ends_with_its_limits(tmp_path: Path, session: str, identity: 
     corridor: Corridor = house.open(house.admit(who))
     assert corridor.live.expires == now + expires
     house.close()
+
+
+def test_comparisons_with_hidden_values_are_counted_and_limited(house: House) -> None:
+    use = LabelUse("probe", "WHERE", HIDDEN, ("customers.ssn",), count=PROBES_AT_ONCE // 2)
+    asked = operation("SELECT 1 FROM customers WHERE ssn = '1'", labels=HIDDEN, uses=(use,))
+    corridor = house.open()
+    assert corridor.ask(asked, "query").denial is None
+    assert not house.events("values_probed"), "nothing is hidden"
+    corridor.see(HIDDEN, FakePlanner())
+    assert corridor.ask(asked, "parse").denial is None, "a Parse compares nothing"
+    assert corridor.ask(asked, "execute").denial is None
+    other = house.open()
+    other.see(HIDDEN, FakePlanner())
+    assert other.ask(asked, "query").denial is None
+    verdict = corridor.ask(asked, "query")
+    assert verdict.denial is not None, "the other session's count for the principal"
+    assert "too many of its values were compared" in verdict.denial.message
+    house.clock.advance(60 * PROBES_AT_ONCE / PROBES_A_MINUTE)
+    assert corridor.ask(asked, "query").denial is None
+    corridor.commit()
+    found = [one["unmapped"] for one in house.events("values_probed")]
+    assert [one["outcome"] for one in found] == ["allow", "allow", "deny", "allow"]
+    assert found[0]["labels"] == ["pii.ssn"]
+    assert found[0]["count"] == PROBES_AT_ONCE // 2

@@ -19,7 +19,8 @@ bind         `labels_of`, `uses_of`: sources -> labels
 """
 
 from gateway.sql.lineage.bind import labels_of, uses_of
+from gateway.sql.lineage.changes import BULK
 from gateway.sql.lineage.flows import Lineage, Source, Sources, Use
 from gateway.sql.lineage.follow import follow
 
-__all__ = ["Lineage", "Source", "Sources", "Use", "follow", "labels_of", "uses_of"]
+__all__ = ["BULK", "Lineage", "Source", "Sources", "Use", "follow", "labels_of", "uses_of"]

@@ -13,9 +13,9 @@ from gateway.sql.lineage.ranges import add_range
 from gateway.sql.lineage.scope import CTEs, Item, Query, Scope, fold, relation_columns
 from gateway.sql.names import Name
 
-BULK: Final = 1000
+BULK: Final = 100
 """How many values count as compared when a query, not a list of values, says what is written into a column: the text
-doesn't tell how many rows it has. More than any limit lets through at once (`gateway.session.probes`)."""
+doesn't tell how many rows it has. As many as are let through at once (`gateway.masking.probes.PROBES_AT_ONCE`)."""
 
 _ROW_VERSIONS: Final = ("old", "new")
 """RETURNING's names for the row before and after, since PostgreSQL 18."""
@@ -33,6 +33,10 @@ def follow_insert(following: Following, body: Node, outer: Scope | None, ctes: C
         following.noted.written(Value(source.whole.sources | source.conditions))
         rows = query.get("SelectStmt", {}).get("valuesLists")
         following.noted.probe("INSERT", written, len(rows) if rows is not None else BULK)
+        infer = body.get("onConflictClause", {}).get("infer", {})
+        if rows is None and "onConflictClause" in body and "indexElems" not in infer:
+            # Row by row it would tell which values are there, of any unique index.
+            following.noted.decides("ON CONFLICT", Value(written))
     item = _item(body)
     conflict = body.get("onConflictClause")
     if conflict is not None:
