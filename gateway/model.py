@@ -143,6 +143,8 @@ class Operation:
                         all of them carry ``labels``. They hold for a result that has as many columns as there are
                         here, or, with ``star``, at least one less
     star                index in ``outputs`` of the one that stands for any number of columns, None if there is none
+    ddl                 whether what it creates or alters could carry values later: ``plain`` can't, ``query`` stores
+                        what a query gives (then ``clean_writes`` decides), ``code`` can
     uses                what it does with labelled columns beside showing them; None: unknown, anything
     """
 
@@ -162,6 +164,7 @@ class Operation:
     names: frozenset[str] = frozenset()
     outputs: tuple[frozenset[str], ...] | None = None
     star: int | None = None
+    ddl: Literal["none", "plain", "query", "code"] = "code"
     uses: tuple[LabelUse, ...] | None = ()
     kind: Literal["sql"] = "sql"
 

@@ -91,6 +91,7 @@ def _catalogue(analysis: Analysis, labels: Sequence[tuple[str, str]]) -> Labelle
         type_functions=(),
         domain_checks=(),
         casts=(),
+        implicit=(),
         view_columns={},
     ).bind(bound)
 

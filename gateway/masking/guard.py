@@ -28,13 +28,22 @@ NEVER: Mapping[str, str] = MappingProxyType(
         "alter_system": "the server's settings can undo masking; ask the target's DBA to change them",
         "set_role": "masks belong to the role of the login; connect as the role that you need",
         "set_unsafe": "this setting can undo masking; leave it as it is",
-        "create": "what is created can carry masked values; ask somebody who may see them, or the target's DBA",
+        "create": "what is created can carry masked values, or its name is in use elsewhere; create plain tables and "
+        "indexes under new names, or ask the target's DBA",
         "alter": "what is altered can carry masked values; ask somebody who may see them, or the target's DBA",
         "import": "foreign tables are not masked; ask the target's DBA to import them",
     }
 )
-"""Verb -> why, and the mend. ``create`` and ``alter`` as a whole: functions, triggers, rules, views, defaults, casts
-and operators run later, in statements that don't name them."""
+"""Verb -> why, and the mend. ``create`` and ``alter`` but for what `Operation.ddl` says is harmless: functions,
+triggers, rules, views, casts and operators run later, in statements that don't name them."""
+
+_DDL = frozenset({"create", "alter"})
+
+_HARMLESS_DDL = frozenset({"plain", "query"})
+"""What such an operation makes can't carry values by itself (`gateway.sql.ddl`); with ``query``, the operation's
+``clean_writes`` decides."""
+
+_ON_LABELLED_DDL = "CREATE or ALTER that names a relation with masked columns; ask the target's DBA"
 
 _ON_LABELLED: Mapping[str, str] = MappingProxyType(
     {
@@ -58,7 +67,7 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
     if operation.opaque is not None:
         return f"values are masked for you here, and this is not fully understood: {operation.opaque}; write it plainer"
     for verb, reason in NEVER.items():
-        if verb in operation.verbs:
+        if verb in operation.verbs and not (verb in _DDL and operation.ddl in _HARMLESS_DDL):
             return f"values are masked for you here: {reason}"
     if operation.untrusted_functions:
         names = ", ".join(sorted(operation.untrusted_functions))
@@ -75,6 +84,8 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
     if not touched:
         return None
     labels = ", ".join(sorted(touched))
+    if operation.ddl == "plain":
+        return f"{labels} is masked for you: {_ON_LABELLED_DDL}"
     for verb, reason in _ON_LABELLED.items():
         if verb in operation.verbs:
             return f"{labels} is masked for you: {reason}"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pgparse
 
+from gateway.sql.ddl import ddl_of
 from gateway.sql.facts import Analysis, Gathering, NotUnderstood, Statement
 from gateway.sql.lineage import follow
 from gateway.sql.statements import VISITORS
@@ -85,7 +86,7 @@ def _statement(node: Body) -> Statement:
     if kind in {"PrepareStmt", "DeclareCursorStmt"}:
         [(inner_kind, inner)] = body["query"].items()
         facts.run_bound = _row_bound(inner_kind, inner, facts)
-    return facts.statement(follow(kind, body))
+    return facts.statement(follow(kind, body), *ddl_of(kind, body, facts.verbs))
 
 
 def _row_bound(kind: str, body: Body, facts: Gathering) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from gateway.sql.analysis import analyse
 from gateway.sql.harmless import EFFECTFUL, HARMLESS, HARMLESS_IN_INFORMATION_SCHEMA
@@ -33,6 +33,21 @@ class Relation:
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
+
+
+FIRST_USER_OID: Final = 16384
+"""FirstNormalObjectId (access/transam.h): below, objects are the server's own."""
+
+
+class Operator(NamedTuple):
+    """One that isn't the server's own.
+
+    types  of its operands, when it can be meant only where a value of such a type is; empty: it can be meant anywhere
+    """
+
+    schema: str
+    function: str
+    types: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +78,9 @@ class Catalogue:
     ruled           relations with rules of their own: writing to them may do, and return, something else
     functions       name -> ``schema.name`` of every function that isn't the server's own; one_argument: the names of
                     those that take one argument, so that ``(x).name`` can call them
-    operators       name -> (schema, function) of every such operator
-    types           name -> such types; type_functions: type -> functions that its values may run
+    operators       name -> every such operator
+    types           name -> such types; type_functions: type -> functions that its values may run; type_parts: type ->
+                    the types that its values are made of, itself included
     everywhere      functions of casts between the server's own types: any statement may run them
     """
 
@@ -78,10 +94,11 @@ class Catalogue:
     ruled: frozenset[int]
     functions: Mapping[str, frozenset[str]]
     one_argument: frozenset[str]
-    operators: Mapping[str, frozenset[tuple[str, str]]]
+    operators: Mapping[str, frozenset[Operator]]
     types: Mapping[str, frozenset[int]]
     type_schemas: Mapping[int, str]
     type_functions: Mapping[int, frozenset[str]]
+    type_parts: Mapping[int, frozenset[int]]
     everywhere: frozenset[str]
 
     @classmethod
@@ -99,6 +116,7 @@ class Catalogue:
         type_functions: Rows,
         domain_checks: Rows,
         casts: Rows,
+        implicit: Rows,
         schemas: Rows,
         view_columns: Mapping[int, Sequence[tuple[int, int]]],
     ) -> Catalogue:
@@ -117,13 +135,20 @@ class Catalogue:
         overloads: dict[str, set[str]] = defaultdict(set)
         for _oid, schema, name, _one in functions:
             overloads[_text(name)].add(f"{schema}.{name}")
-        behind_operators: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        for schema, name, function in operators:
-            behind_operators[_text(name)].add((_text(schema), _function(names, function)))
+        behind_operators: dict[str, set[Operator]] = defaultdict(set)
+        becoming = {_number(oid) for (oid,) in implicit}
+        for schema, name, function, left, right in operators:
+            ends = frozenset(end for end in (_number(left), _number(right)) if end)
+            # An operand of another type can't become one of these: then such a type has to be there.
+            own = bool(ends) and min(ends) >= FIRST_USER_OID and ends.isdisjoint(becoming)
+            behind_operators[_text(name)].add(
+                Operator(_text(schema), _function(names, function), ends if own else frozenset())
+            )
         type_names: dict[str, set[int]] = defaultdict(set)
         for oid, _schema, name, *_rest in types:
             type_names[_text(name)].add(_number(oid))
-        code, everywhere = _type_functions(names, types, type_functions, domain_checks, casts, found)
+        parts = _type_parts(types, found)
+        code, everywhere = _type_functions(names, parts, type_functions, domain_checks, casts)
         parents: dict[int, set[int]] = defaultdict(set)
         for child, parent in inheritance:
             parents[_number(child)].add(_number(parent))
@@ -147,6 +172,7 @@ class Catalogue:
             types=_frozen(type_names),
             type_schemas={_number(row[0]): _text(row[1]) for row in types},
             type_functions=code,
+            type_parts={oid: frozenset(_reach(oid, parts)) for oid in parts},
             everywhere=everywhere,
         )
 
@@ -233,22 +259,26 @@ def _relations(relations: Rows, columns: Rows) -> dict[int, Relation]:
     }
 
 
-def _type_functions(
-    names: Mapping[int, str],
-    types: Rows,
-    type_functions: Rows,
-    domain_checks: Rows,
-    casts: Rows,
-    relations: Mapping[int, Relation],
-) -> tuple[Mapping[int, frozenset[str]], frozenset[str]]:
-    """Type -> the functions that its values may run, closed over what it is made of; and those of any statement."""
-    own: dict[int, set[str]] = defaultdict(set)
-    parts: dict[int, set[int]] = defaultdict(set)
+def _type_parts(types: Rows, relations: Mapping[int, Relation]) -> Mapping[int, set[int]]:
+    """Type -> what its values are made of, one step: a domain's base, an array's elements, a row's columns."""
+    parts: dict[int, set[int]] = {}
     for oid, _schema, _name, base, element, relation, subtype in types:
         made_of = {int(part) for part in (base, element, subtype) if part is not None}
         if relation is not None and int(relation) in relations:
             made_of.update(type_oid for _column, type_oid in relations[int(relation)].columns.values())
         parts[_number(oid)] = made_of
+    return parts
+
+
+def _type_functions(
+    names: Mapping[int, str],
+    parts: Mapping[int, set[int]],
+    type_functions: Rows,
+    domain_checks: Rows,
+    casts: Rows,
+) -> tuple[Mapping[int, frozenset[str]], frozenset[str]]:
+    """Type -> the functions that its values may run, closed over what it is made of; and those of any statement."""
+    own: dict[int, set[str]] = defaultdict(set)
     for oid, function in type_functions:
         if _number(function) in names:
             own[_number(oid)].add(names[_number(function)])

@@ -91,11 +91,11 @@ WHERE p.oid OPERATOR(pg_catalog.>=) 16384
 own."""
 
 OPERATORS: Final = """
-SELECT n.nspname, o.oprname, o.oprcode::pg_catalog.oid
+SELECT n.nspname, o.oprname, o.oprcode::pg_catalog.oid, o.oprleft, o.oprright
 FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
 WHERE o.oid OPERATOR(pg_catalog.>=) 16384
 """
-"""schema, name, oid of the function behind it."""
+"""schema, name, oid of the function behind it, types of its operands ('0': none)."""
 
 TYPES: Final = """
 SELECT t.oid, n.nspname, t.typname, t.typbasetype, t.typelem, t.typrelid, r.rngsubtype
@@ -141,6 +141,12 @@ WHERE c.oid OPERATOR(pg_catalog.>=) 16384 AND c.castfunc OPERATOR(pg_catalog.<>)
 """
 """source type oid, target type oid, function oid."""
 
+IMPLICIT: Final = """
+SELECT DISTINCT c.casttarget FROM pg_catalog.pg_cast c
+WHERE c.castcontext OPERATOR(pg_catalog.=) 'i'::pg_catalog."char" AND c.casttarget OPERATOR(pg_catalog.>=) 16384
+"""
+"""oid of each type that values of another type become by themselves."""
+
 SCHEMAS: Final = "SELECT n.nspname FROM pg_catalog.pg_namespace n"
 
 QUERIES: Final = {
@@ -155,6 +161,7 @@ QUERIES: Final = {
     "type_functions": TYPE_FUNCTIONS,
     "domain_checks": DOMAIN_CHECKS,
     "casts": CASTS,
+    "implicit": IMPLICIT,
     "schemas": SCHEMAS,
 }
 """Argument of `Catalogue.from_rows` -> its query."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.sql.ddl import Ddl
 from gateway.sql.lineage.flows import Lineage
 from gateway.sql.names import Name
 
@@ -27,6 +28,8 @@ class Statement:
     row_bound       most rows it returns; run_bound: most rows that its EXECUTE returns
     sets            settings changed, with their new value when it is one constant
     lineage         where values of columns go; None: that could not be followed
+    ddl             whether what it creates or alters could carry values later
+    makes           new names of relations and types
     opaque          why not all of its effects are known
     """
 
@@ -57,6 +60,8 @@ class Statement:
     sets: tuple[tuple[str, str | None], ...] = ()
     secret: bool = False
     lineage: Lineage | None = None
+    ddl: Ddl = "none"
+    makes: frozenset[str] = frozenset()
     opaque: str | None = None
 
 
@@ -122,7 +127,7 @@ class Gathering:
     secret: bool = False
     opaque: str | None = None
 
-    def statement(self, lineage: Lineage | None) -> Statement:
+    def statement(self, lineage: Lineage | None, ddl: Ddl, makes: frozenset[str]) -> Statement:
         return Statement(
             verbs=frozenset(self.verbs),
             relations=frozenset(self.relations),
@@ -151,5 +156,7 @@ class Gathering:
             sets=tuple(self.sets),
             secret=self.secret,
             lineage=lineage,
+            ddl=ddl,
+            makes=makes,
             opaque=self.opaque,
         )

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.model import LabelUse, Operation
 from gateway.sql.catalogue import Catalogue
+from gateway.sql.ddl import Ddl
 from gateway.sql.facts import Analysis, Statement
 from gateway.sql.harmless import EFFECTFUL, HARMLESS, REVEALING_FUNCTIONS, REVEALING_RELATIONS
 from gateway.sql.labels import LabelledCatalogue
@@ -19,6 +20,7 @@ _WRITES: Final = frozenset({"insert", "update", "merge", "create", "alter", "cop
 _RULED: Final = frozenset({"insert", "update", "delete", "merge"})
 _SERVERS: Final = frozenset({"pg_catalog", "information_schema", "pg_toast"})
 _NONE: Final[frozenset[str]] = frozenset()
+_NO_TYPES: Final[frozenset[int]] = frozenset()
 _NO_SOURCES: Final[Sources] = frozenset()
 _GUESSED: Final = ("pg_", "lo_", "binary_upgrade_", "dblink")
 
@@ -55,8 +57,14 @@ class _Sum:
     revealing: bool = False
     rows: int | None = 0
     ruled: bool = False
+    ddl: Ddl = "none"
     uses: list[LabelUse] | None = field(default_factory=list)
     opaque: str | None = None
+
+    def alters(self, ddl: Ddl) -> None:
+        """Two kinds in one message count as code: what one of them may read, the other may not name."""
+        if ddl != "none":
+            self.ddl = ddl if self.ddl in {"none", ddl} else "code"
 
     def refuse(self, reason: str) -> None:
         if self.opaque is None:
@@ -79,7 +87,7 @@ def resolve(
     here = _Here(remembered)
     results: list[Lineage | None] = []
     for statement in analysis.statements:
-        bound = _add(total, statement, catalogue, here)
+        bound = _add(total, statement, catalogue, here, parameter_types)
         total.rows = None if bound is None or total.rows is None else total.rows + bound
         results += _results(statement, here)
         here.note(statement)
@@ -107,6 +115,7 @@ def resolve(
         opaque=total.opaque,
         outputs=outputs,
         star=star,
+        ddl=total.ddl,
         uses=None if total.uses is None else tuple(total.uses),
     )
 
@@ -132,10 +141,16 @@ class _Here:
         return self._cursors.get(name)
 
 
-def _add(total: _Sum, statement: Statement, catalogue: LabelledCatalogue | None, here: _Here) -> int | None:
+def _add(
+    total: _Sum,
+    statement: Statement,
+    catalogue: LabelledCatalogue | None,
+    here: _Here,
+    parameter_types: Collection[int],
+) -> int | None:
     """Add one statement and what it runs; returns the most rows that it gives."""
     bound = statement.row_bound
-    _add_one(total, statement, catalogue)
+    _add_one(total, statement, catalogue, parameter_types)
     seen: set[str] = set()
     waiting = [*statement.executes]
     while waiting:
@@ -148,7 +163,7 @@ def _add(total: _Sum, statement: Statement, catalogue: LabelledCatalogue | None,
             total.refuse("EXECUTE of a statement that this session has not prepared")
             continue
         for inner in runs:
-            _add_one(total, inner, catalogue, by_name=True)
+            _add_one(total, inner, catalogue, parameter_types, by_name=True)
             waiting.extend(inner.executes)
         if len(runs) == 1 and bound is None and "explain" not in statement.verbs:
             bound = runs[0].run_bound if runs[0].prepares is not None else runs[0].row_bound
@@ -158,10 +173,10 @@ def _add(total: _Sum, statement: Statement, catalogue: LabelledCatalogue | None,
             total.refuse("FETCH from a cursor that this session has not declared")
             continue
         for inner in cursor:
-            _add_one(total, inner, catalogue)
+            _add_one(total, inner, catalogue, parameter_types)
             for executed in inner.executes:
                 for runs_inner in here.prepared(executed) or ():
-                    _add_one(total, runs_inner, catalogue)
+                    _add_one(total, runs_inner, catalogue, parameter_types)
     return bound
 
 
@@ -205,7 +220,14 @@ def _outputs(
     return tuple(labels_of(_NO_SOURCES.union(*sources), labelled) for sources in columns), star
 
 
-def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | None, *, by_name: bool = False) -> None:
+def _add_one(
+    total: _Sum,
+    statement: Statement,
+    labelled: LabelledCatalogue | None,
+    parameter_types: Collection[int],
+    *,
+    by_name: bool = False,
+) -> None:
     """Add what a statement does; ``by_name``: EXECUTE runs it, with parameters that aren't read."""
     total.verbs |= statement.verbs
     total.without_where = total.without_where or statement.without_where
@@ -215,6 +237,7 @@ def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | No
         total.functions.add(str(name).lower())
         total.functions.add(name.name.lower())
     if labelled is None:
+        total.alters(statement.ddl)
         total.relations.update(str(name) for name in statement.relations)
         total.untrusted.update(str(name) for name in (*statement.functions, *statement.types))
         if statement.relations or statement.functions or statement.types or statement.schemas or statement.everywhere:
@@ -224,12 +247,14 @@ def _add_one(total: _Sum, statement: Statement, labelled: LabelledCatalogue | No
     total.ruled = total.ruled or any(
         oid in catalogue.ruled for name in statement.writes_to for oid in catalogue.named(name)
     )
+    ddl: Ddl = "code" if _shadows(statement, catalogue) else statement.ddl
+    total.alters(ddl)
     used, unknown = _used(total, statement, catalogue)
     if _writes_catalogue(statement, catalogue):
         # DDL and SET by other means: UPDATE pg_class renames, UPDATE pg_settings sets.
         total.verbs |= {"alter", "set_unsafe"}
         total.refuse("it writes to the server's own catalogue")
-    untrusted = _untrusted(statement, catalogue)
+    untrusted = _untrusted(statement, catalogue) | _operators(statement, used, catalogue, parameter_types)
     for oid in used:
         behind = catalogue.behind.get(oid)
         if behind is not None:
@@ -282,6 +307,17 @@ def _used(total: _Sum, statement: Statement, catalogue: Catalogue) -> tuple[set[
     return oids, unknown
 
 
+def _shadows(statement: Statement, catalogue: Catalogue) -> bool:
+    """Whether it makes a name that is in use elsewhere: a trigger that writes to ``log`` would write to pg_temp's."""
+    for name in statement.makes:
+        if name in catalogue.types:
+            return True
+        for oid in catalogue.by_name.get(name, ()):
+            if not catalogue.relations[oid].schema.startswith("pg_temp_"):
+                return True
+    return False
+
+
 def _writes_catalogue(statement: Statement, catalogue: Catalogue) -> bool:
     """Whether a target is one of the server's own relations, or a view that stands on one."""
     for name in statement.writes_to:
@@ -310,10 +346,6 @@ def _untrusted(statement: Statement, catalogue: Catalogue) -> set[str]:
         if name.name in statement.judged:
             called = called - {name.name}
         found |= called
-    for operator in statement.operators:
-        for schema, function in catalogue.operators.get(operator.name, ()):
-            if operator.schema is None or operator.schema == schema:
-                found.add(function)
     for type_name in statement.types:
         # An array type has a name of its own, but is written as its element's.
         found |= catalogue.code_of_type(type_name)
@@ -324,6 +356,38 @@ def _untrusted(statement: Statement, catalogue: Catalogue) -> set[str]:
         if _may_be_effectful(attribute):
             found.add(attribute)
     return found
+
+
+def _operators(
+    statement: Statement, used: set[int], catalogue: Catalogue, parameter_types: Collection[int]
+) -> set[str]:
+    """Functions of the operators that these names could mean.
+
+    An operator for types of its own is meant only where a value of such a type can be: of a column, a cast or a
+    parameter, since functions that aren't the server's own count themselves. A relation that isn't known could have
+    columns of any type.
+    """
+    meant = [
+        one
+        for operator in statement.operators
+        for one in catalogue.operators.get(operator.name, ())
+        if operator.schema is None or operator.schema == one.schema
+    ]
+    if not meant:
+        return set()
+    if not all(catalogue.named(name) for name in statement.relations):
+        return {one.function for one in meant}
+    types: set[int] = {*parameter_types}
+    for oid in used:
+        relation = catalogue.relations.get(oid)
+        if relation is not None:
+            types.update(type_oid for _column, type_oid in relation.columns.values())
+    casts = {*(name.name for name in statement.types), *(name.name for name in statement.functions)}
+    for cast in casts | statement.attributes:
+        types.update(catalogue.types.get(cast, ()))
+    for oid in tuple(types):
+        types |= catalogue.type_parts.get(oid, _NO_TYPES)
+    return {one.function for one in meant if not one.types or one.types & types}
 
 
 def _may_be_effectful(name: str) -> bool:

@@ -78,6 +78,7 @@ def test_a_wrong_row_gives_no_catalogue() -> None:
             type_functions=[],
             domain_checks=[],
             casts=[],
+            implicit=[],
             schemas=[],
             view_columns={},
         )
@@ -96,6 +97,7 @@ def test_a_definition_that_is_not_understood() -> None:
         type_functions=[],
         domain_checks=[],
         casts=[("23", "25", "20009")],
+        implicit=[],
         schemas=[("s",)],
         view_columns={},
     )

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.model import Operation
-from gateway.sql import LabelledCatalogue, Name, Remembered, analyse, resolve
+from gateway.sql import Catalogue, LabelledCatalogue, Name, Remembered, analyse, resolve
+from gateway.sql.catalogue import Rows
 
 
 def untrusted(text: str, labelled: LabelledCatalogue) -> str:
@@ -269,3 +270,60 @@ def test_outputs_of_what_the_session_prepared(labelled: LabelledCatalogue) -> No
     assert outputs("EXECUTE p", labelled, Remembered({"p": [prepared]})) == "- ssn"
     assert outputs("EXECUTE p", labelled, Remembered({"p": [prepared, parsed]})) == "ssn ssn"
     assert outputs("FETCH c", labelled, Remembered({}, {"c": [parsed]})) == "ssn -"
+
+
+def citext(*implicit: str) -> LabelledCatalogue:
+    """A database with a type of its own, that has its own ``=`` and comes from others as `implicit` says."""
+    empty: dict[str, Rows] = dict.fromkeys(
+        ("inheritance", "definitions", "dependencies", "type_functions", "domain_checks", "casts"), ()
+    )
+    return Catalogue.from_rows(
+        relations=[
+            ("1259", "pg_catalog", "pg_class", "r", "0"),
+            ("20000", "public", "plain", "r", "0"),
+            ("20001", "public", "mixed", "r", "0"),
+        ],
+        columns=[("20000", "1", "a", "25"), ("20001", "1", "a", "25"), ("20001", "2", "b", "30000")],
+        functions=[("30001", "public", "citext_eq", "f")],
+        operators=[("public", "=", "30001", "30000", "30000"), ("public", "@@", "30001", "0", "25")],
+        types=[
+            ("30000", "public", "citext", "0", "0", "0", None),
+            ("30002", "public", "_citext", "0", "30000", "0", None),
+            ("30003", "public", "name_of", "30000", "0", "0", None),
+        ],
+        implicit=[(oid,) for oid in implicit],
+        schemas=[("public",)],
+        view_columns={},
+        **empty,
+    ).bind([("public.plain.a", "a")])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT 1 FROM plain WHERE a = $1", ""),
+        ("SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'x'", ""),
+        ("SELECT 1 WHERE 'a' = 'b'", ""),
+        ("SELECT 1 FROM mixed WHERE a = $1", "public.citext_eq"),
+        ("SELECT 1 FROM plain WHERE a = $1::citext", "public.citext_eq"),
+        ("SELECT 1 FROM plain WHERE citext(a) = $1", "citext public.citext_eq"),
+        ("SELECT 1 FROM plain WHERE array[a] = $1::citext[]", "public.citext_eq"),
+        ("SELECT 1 FROM plain WHERE a = $1::name_of", "public.citext_eq"),
+        ("SELECT 1 FROM plain WHERE a = $1::pg_catalog.text", ""),
+        ("SELECT 1 FROM plain WHERE a OPERATOR(pg_catalog.=) $1", ""),
+        ("SELECT 1 FROM plain JOIN mixed USING (a)", "public.citext_eq"),
+        ("SELECT @@ a FROM plain", "public.citext_eq"),
+        ("SELECT 1 FROM nosuch WHERE a = $1", "public.citext_eq"),
+    ],
+)
+def test_an_operator_for_a_type_of_its_own_counts_where_that_type_is(text: str, expected: str) -> None:
+    assert untrusted(text, citext()) == expected
+
+
+def test_an_operator_for_a_type_that_others_become_counts_everywhere() -> None:
+    assert untrusted("SELECT 1 FROM plain WHERE a = $1", citext("30000")) == "public.citext_eq"
+
+
+def test_an_operator_for_the_type_of_a_parameter() -> None:
+    asked = resolve(analyse("SELECT 1 FROM plain WHERE a = $1"), citext(), parameter_types=[30002])
+    assert asked.untrusted_functions == {"public.citext_eq"}

@@ -76,7 +76,17 @@ class Corpus:
             schemas=[("public",), ("app",)],
             view_columns=view_columns,
             **dict.fromkeys(
-                ("inheritance", "functions", "operators", "types", "type_functions", "domain_checks", "casts"), ()
+                (
+                    "inheritance",
+                    "functions",
+                    "operators",
+                    "types",
+                    "type_functions",
+                    "domain_checks",
+                    "casts",
+                    "implicit",
+                ),
+                (),
             ),
         )
         return catalogue.bind([(column, label) for label, column in self.labels.items()])
