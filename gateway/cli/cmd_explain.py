@@ -13,6 +13,7 @@ import click
 from gateway.cli.options import caller_options, config_option, json_option
 
 if TYPE_CHECKING:
+    from gateway.cli.offline import Shown
     from gateway.model import Factor, Operation, PrincipalKind
     from gateway.policy import Explanation
 
@@ -85,10 +86,11 @@ def explain(
     operation = None if text is None else assumed.read(text, access)
     found = explained(snapshot, access, operation, moment)
     refusal = None if operation is None else assumed.refusal(operation, access)
+    columns = None if operation is None or text is None else assumed.columns(text, operation, access)
     if found.decision.outcome.value != "allow":
         refusal = None
     if as_json:
-        say_json(_described(found, operation, role, refusal, ASSUMED))
+        say_json(_described(found, operation, role, refusal, ASSUMED, columns))
         return
     if operation is None:
         say(f"{principal} connects to {target}, database {access.database}, as {role}")
@@ -99,14 +101,31 @@ def explain(
             if values:
                 say(f"  {name}: {', '.join(sorted(values))}")
     say(str(found))
+    for number, column in enumerate(columns or (), 1):
+        say(f"column {number}{' and more' if column.many else ''}: {_origin(column)}")
     if refusal is not None:
         say(f"REFUSED all the same, since masks could be evaded: {refusal}")
     if operation is not None:
         say(f"Note: {ASSUMED}.")
 
 
+def _origin(column: Shown) -> str:
+    """One result column in words: what it is made of, and what that means."""
+    from gateway.policy.explain import describe
+
+    made_of = ", ".join(column.sources) or "no column"
+    if not column.labels:
+        return f"from {made_of}: in the clear"
+    return f"from {made_of}: {', '.join(sorted(column.labels))}, {describe(column.method)}"
+
+
 def _described(
-    found: Explanation, operation: Operation | None, role: str, refusal: str | None, assumed: str
+    found: Explanation,
+    operation: Operation | None,
+    role: str,
+    refusal: str | None,
+    assumed: str,
+    columns: tuple[Shown, ...] | None,
 ) -> dict[str, object]:
     from gateway.policy.explain import describe
 
@@ -147,6 +166,26 @@ def _described(
             "functions": sorted(operation.functions),
             "labels": sorted(operation.labels),
             "without_where": operation.without_where,
+            "uses": [
+                {
+                    "kind": use.kind,
+                    "place": use.place,
+                    "labels": sorted(use.labels),
+                    "columns": use.columns,
+                    "count": use.count,
+                }
+                for use in operation.uses or ()
+            ],
+            "columns": columns
+            and [
+                {
+                    "sources": column.sources,
+                    "many": column.many,
+                    "labels": sorted(column.labels),
+                    "method": describe(column.method),
+                }
+                for column in columns
+            ],
         }
         described["assumed"] = assumed
     return described

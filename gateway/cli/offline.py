@@ -7,21 +7,24 @@ table, every function the server's own. The gateway itself never assumes; it rea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from glob import escape
 from typing import Final
 
 from gateway.masking import guard
-from gateway.model import Access, Operation, Principal, Target
+from gateway.model import Access, Method, Operation, Principal, Target
 from gateway.policy import Snapshot
 from gateway.policy.globs import is_glob
 from gateway.session.admit import credential_for
 from gateway.sql import Analysis, Catalogue, LabelledCatalogue, analyse, resolve
+from gateway.sql.lineage import Sources
 
 ASSUMED: Final = (
-    "the target was not asked: each relation is taken for a plain table (no view, trigger, child or partition), each "
-    "function for PostgreSQL's own, and labelled columns for there"
+    "the target was not asked: each relation is taken for a plain table (no view, trigger, child or partition) with "
+    "the columns that are named, each function for PostgreSQL's own, and labelled columns for there"
 )
 
 DEFAULT_SCHEMA: Final = "public"
@@ -34,6 +37,19 @@ TEXT_TYPE: Final = "25"
 """pg_type.oid of text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One result column, or any number of them (``many``: a ``*``).
+
+    sources  the columns that it is made of, ``relation.column``; what has none is a constant or a count of rows
+    """
+
+    sources: tuple[str, ...]
+    many: bool
+    labels: frozenset[str]
+    method: Method
+
+
 class Assumed:
     """Reads statements against an assumed catalogue; what it read last is kept for `refusal`."""
 
@@ -44,6 +60,19 @@ class Assumed:
         """`gateway.policy.cases.Analyse`."""
         analysis = analyse(text)
         return resolve(analysis, _catalogue(analysis, self._snapshot.column_labels(access.target.name)))
+
+    def columns(self, text: str, operation: Operation, access: Access) -> tuple[Shown, ...] | None:
+        """Each result column of the statement, as far as its text tells; None when it doesn't."""
+        results = [statement.lineage for statement in analyse(text).statements if statement.row_bound != 0]
+        if len(results) != 1 or results[0] is None or results[0].outputs is None:
+            return None
+        sources = results[0].outputs
+        labels = operation.outputs or (operation.labels,) * len(sources)
+        policy = self._snapshot.for_access(access)
+        return tuple(
+            Shown(_names(read), index == results[0].star, carried, policy.method_for(carried))
+            for index, (read, carried) in enumerate(zip(sources, labels, strict=True))
+        )
 
     def refusal(self, operation: Operation, access: Access) -> str | None:
         """Why masks refuse what policy allows, None when they don't (as `gateway.session.pipeline` asks)."""
@@ -65,6 +94,7 @@ def _catalogue(analysis: Analysis, labels: Sequence[tuple[str, str]]) -> Labelle
     relations: list[tuple[str, ...]] = []
     columns: list[tuple[str, ...]] = []
     bound: list[tuple[str, str]] = []
+    written = _columns(analysis)
     named = sorted({name for statement in analysis.statements for name in statement.relations}, key=str)
     places = [(schema, name.name) for name in named for schema in _schemas(name.schema, name.name, patterns)]
     for oid, (schema, table) in enumerate(places, FIRST_OID):
@@ -72,8 +102,11 @@ def _catalogue(analysis: Analysis, labels: Sequence[tuple[str, str]]) -> Labelle
         found: dict[str, list[str]] = {}
         for of_schema, of_table, column, label in patterns:
             if fnmatchcase(schema, of_schema) and fnmatchcase(table, of_table):
-                # A pattern's column has no name of its own; it stands for itself.
-                found.setdefault(column, []).append(label)
+                # A pattern's column has no name of its own; it stands for itself, and for those that are written.
+                for name in {column, *(name for name in written[table] if fnmatchcase(name, column))}:
+                    found.setdefault(name, []).append(label)
+        for name in written[table]:
+            found.setdefault(name, [])
         for number, (column, of_column) in enumerate(found.items(), 1):
             columns.append((str(oid), str(number), column, TEXT_TYPE))
             if "." not in schema + table:
@@ -94,6 +127,23 @@ def _catalogue(analysis: Analysis, labels: Sequence[tuple[str, str]]) -> Labelle
         implicit=(),
         view_columns={},
     ).bind(bound)
+
+
+def _columns(analysis: Analysis) -> Mapping[str, set[str]]:
+    """Table -> the columns that the statement may name of it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for statement in analysis.statements:
+        if statement.lineage is not None:
+            lineage = statement.lineage
+            for sources in (*(lineage.outputs or ()), lineage.writes, *(use.sources for use in lineage.uses)):
+                for source in sources:
+                    if source.column is not None:
+                        found[source.relation.name].add(source.column)
+    return found
+
+
+def _names(sources: Sources) -> tuple[str, ...]:
+    return tuple(sorted({f"{source.relation.name}.{source.column or '*'}" for source in sources}))
 
 
 def _schemas(schema: str | None, table: str, patterns: Iterable[tuple[str, ...]]) -> list[str]:

@@ -57,6 +57,32 @@ def test_json(site: Site) -> None:
     assert "not asked" in found["assumed"]
 
 
+def test_each_column_and_why_it_is_masked(site: Site) -> None:
+    sql = "select c.name, upper(c.ssn), count(*) from customers c where c.email = 'x' group by 1, c.id"
+    shown = site.run(*ALICE, "--sql", sql).output
+    assert "column 1: from customers.name: in the clear" in shown
+    assert "column 2: from customers.ssn: pii.ssn, redact" in shown
+    assert "column 3: from no column: in the clear" in shown
+    found = json.loads(site.run(*ALICE, "--sql", sql, "--json").output)["operation"]
+    assert found["columns"][1] == {
+        "sources": ["customers.ssn"], "many": False, "labels": ["pii.ssn"], "method": "redact"
+    }  # fmt: skip
+    assert found["uses"] == [
+        {"kind": "probe", "place": "WHERE", "labels": ["pii.email"], "columns": ["customers.email"], "count": 1}
+    ]
+
+
+def test_what_would_tell_hidden_values_is_refused_with_the_mend(site: Site) -> None:
+    shown = site.run(*ALICE, "--sql", "select name from customers order by ssn").output
+    assert "REFUSED all the same" in shown
+    assert "may not decide in ORDER BY" in shown
+
+
+def test_a_star_is_one_column_and_more(site: Site) -> None:
+    shown = site.run(*ALICE, "--sql", "select * from customers").output
+    assert "column 1 and more: from customers.*: pii.email, pii.ssn, redact" in shown
+
+
 def test_a_statement_from_standard_input(site: Site) -> None:
     result = site.run(*ALICE, "--sql", "-", stdin="select 1;\n")
     assert "allow by analysts read" in result.output
