@@ -125,6 +125,45 @@ class LabelUse:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultField:
+    """One column of a result, as PostgreSQL's RowDescription gives it (manual, "Message Formats").
+
+    table_oid, attnum  where the values come from; 0 where the server doesn't say. ``attnum`` is below 0 for system
+                       columns, 0 with an oid for a whole row
+    type_oid           the base type's: the server resolves domains
+    typmod             -1, or what the type makes of it (varchar and bpchar: length + 4)
+    format             0 text, 1 binary; Describe of a statement always says text, the portal's formats count
+    """
+
+    name: bytes
+    table_oid: int
+    attnum: int
+    type_oid: int
+    typmod: int
+    format: int
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFormat:
+    """How COPY writes rows (PostgreSQL's manual, COPY, "File Formats"). Characters are single ASCII bytes."""
+
+    kind: Literal["text", "csv", "binary"] = "text"
+    delimiter: bytes = b"\t"
+    null: bytes = b"\\N"
+    header: bool = False
+    quote: bytes = b'"'
+    escape: bytes = b'"'
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOut:
+    """A COPY ... TO STDOUT that is plainly understood; ``fields`` are its columns, None for those of a query."""
+
+    format: CopyFormat
+    fields: tuple[ResultField, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The unit policy decides on; here one SQL message (a client message is decided as a whole).
 
@@ -145,6 +184,7 @@ class Operation:
     star                index in ``outputs`` of the one that stands for any number of columns, None if there is none
     ddl                 whether what it creates or alters could carry values later: ``plain`` can't, ``query`` stores
                         what a query gives (then ``clean_writes`` decides), ``code`` can
+    copies              the COPY ... TO STDOUT that it is, and nothing else; None: it is none, or not plainly understood
     uses                what it does with labelled columns beside showing them; None: unknown, anything
     """
 
@@ -166,6 +206,7 @@ class Operation:
     star: int | None = None
     ddl: Literal["none", "plain", "query", "code"] = "code"
     uses: tuple[LabelUse, ...] | None = ()
+    copies: CopyOut | None = None
     kind: Literal["sql"] = "sql"
 
 
@@ -227,25 +268,6 @@ class Denial:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResultField:
-    """One column of a result, as PostgreSQL's RowDescription gives it (manual, "Message Formats").
-
-    table_oid, attnum  where the values come from; 0 where the server doesn't say. ``attnum`` is below 0 for system
-                       columns, 0 with an oid for a whole row
-    type_oid           the base type's: the server resolves domains
-    typmod             -1, or what the type makes of it (varchar and bpchar: length + 4)
-    format             0 text, 1 binary; Describe of a statement always says text, the portal's formats count
-    """
-
-    name: bytes
-    table_oid: int
-    attnum: int
-    type_oid: int
-    typmod: int
-    format: int
-
-
 class RowPlanner(Protocol):
     """Decides how the rows of one result are masked.
 
@@ -268,9 +290,15 @@ class RowPlanner(Protocol):
         just reloaded, and what is unknown even now is masked with all that the database could hold.
         """
 
+    def copy(self, operation: Operation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
+        """How to rewrite the CopyData of one COPY ... TO STDOUT; None: they pass as they are.
+
+        Raises PeerError when the server answers another COPY than ``operation`` is, or one that can't be masked.
+        """
+
 
 class RowRewriter(Protocol):
-    """Rewrites whole DataRow messages, back to back."""
+    """Rewrites whole DataRow messages, or CopyData messages, back to back."""
 
     @property
     def masked(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from gateway.sql.analysis import analyse
@@ -23,13 +23,19 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """``columns``: number -> (name, type oid); empty for the server's own relations, which hold nothing labelled."""
+    """``columns``: number -> (name, type oid); empty for the server's own relations, which hold nothing labelled.
+
+    generated  numbers of the columns that are computed from others
+    typmods    number -> the type's modifier, where there is one
+    """
 
     oid: int
     schema: str
     name: str
     kind: str
     columns: Mapping[int, tuple[str, int]]
+    generated: frozenset[int] = frozenset()
+    typmods: Mapping[int, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -245,8 +251,14 @@ def _function(names: Mapping[int, str], oid: str | None) -> str:
 
 def _relations(relations: Rows, columns: Rows) -> dict[int, Relation]:
     of_relation: dict[int, dict[int, tuple[str, int]]] = defaultdict(dict)
-    for oid, number, name, type_oid in columns:
+    generated: dict[int, set[int]] = defaultdict(set)
+    typmods: dict[int, dict[int, int]] = defaultdict(dict)
+    for oid, number, name, type_oid, typmod, is_generated in columns:
         of_relation[_number(oid)][_number(number)] = (_text(name), _number(type_oid))
+        if typmod != "-1":
+            typmods[_number(oid)][_number(number)] = _number(typmod)
+        if is_generated != "f":
+            generated[_number(oid)].add(_number(number))
     return {
         _number(oid): Relation(
             _number(oid),
@@ -254,6 +266,8 @@ def _relations(relations: Rows, columns: Rows) -> dict[int, Relation]:
             _text(name),
             _text(kind),
             of_relation.get(_number(oid), {}),
+            frozenset(generated.get(_number(oid), ())),
+            typmods.get(_number(oid), {}),
         )
         for oid, schema, name, kind, _row_type in relations
     }

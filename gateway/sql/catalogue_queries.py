@@ -20,12 +20,14 @@ WHERE c.relkind OPERATOR(pg_catalog.<>) ALL ('{i,I}'::pg_catalog."char"[])
 """oid, schema, name, kind, oid of its row type."""
 
 COLUMNS: Final = """
-SELECT a.attrelid, a.attnum, a.attname, a.atttypid
+SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
+  a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char"
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
 WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND c.oid OPERATOR(pg_catalog.>=) 16384
   AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f,c}'::pg_catalog."char"[])
 """
-"""relation oid, number, name, type oid; of relations that aren't the server's own."""
+"""relation oid, number, name, type oid and modifier, whether it is generated; of relations that aren't the server's
+own."""
 
 INHERITANCE: Final = "SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i"
 """child oid, parent oid; partitions, too."""

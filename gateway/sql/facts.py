@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.sql.copying import CopyStatement
 from gateway.sql.ddl import Ddl
 from gateway.sql.lineage.flows import Lineage
 from gateway.sql.names import Name
@@ -30,6 +31,7 @@ class Statement:
     lineage         where values of columns go; None: that could not be followed
     ddl             whether what it creates or alters could carry values later
     makes           new names of relations and types
+    copies          COPY ... TO STDOUT
     opaque          why not all of its effects are known
     """
 
@@ -62,6 +64,7 @@ class Statement:
     lineage: Lineage | None = None
     ddl: Ddl = "none"
     makes: frozenset[str] = frozenset()
+    copies: CopyStatement | None = None
     opaque: str | None = None
 
 
@@ -125,6 +128,7 @@ class Gathering:
     deallocates: str | None = None
     closes: str | None = None
     secret: bool = False
+    copies: CopyStatement | None = None
     opaque: str | None = None
 
     def statement(self, lineage: Lineage | None, ddl: Ddl, makes: frozenset[str]) -> Statement:
@@ -158,5 +162,6 @@ class Gathering:
             lineage=lineage,
             ddl=ddl,
             makes=makes,
+            copies=self.copies,
             opaque=self.opaque,
         )

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from gateway.model import LabelUse, Operation
+from gateway.model import CopyOut, LabelUse, Operation
 from gateway.sql.catalogue import Catalogue
+from gateway.sql.copying import resolve_copy
 from gateway.sql.ddl import Ddl
 from gateway.sql.facts import Analysis, Statement
 from gateway.sql.harmless import EFFECTFUL, HARMLESS, REVEALING_FUNCTIONS, REVEALING_RELATIONS
@@ -116,8 +117,17 @@ def resolve(
         outputs=outputs,
         star=star,
         ddl=total.ddl,
+        copies=_copies(analysis, catalogue),
         uses=None if total.uses is None else tuple(total.uses),
     )
+
+
+def _copies(analysis: Analysis, catalogue: LabelledCatalogue | None) -> CopyOut | None:
+    """Of several statements in one message nobody could say whose rows come."""
+    if len(analysis.statements) != 1 or catalogue is None:
+        return None
+    copies = analysis.statements[0].copies
+    return None if copies is None else resolve_copy(copies, catalogue)
 
 
 class _Here:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gateway.sql.copying import CopyStatement, copy_format
 from gateway.sql.facts import Gathering, NotUnderstood
 from gateway.sql.settings import verb_of, verb_of_reset
 from gateway.sql.walk import (
@@ -310,6 +311,10 @@ def _copy(facts: Gathering, body: Body, _scope: Scope, _source: bool, stack: Sta
     query = body.get("query")
     if query is not None:
         _become_root(facts, query)
+    if "copy_to" in facts.verbs:
+        columns = tuple(strings(body["attlist"])) if "attlist" in body else None
+        name = None if relation is None else relation_name(relation)
+        facts.copies = CopyStatement(name, columns, copy_format(body.get("options", [])))
 
 
 # Statements about statements -----------------------------------------------------------------------------------------

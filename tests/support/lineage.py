@@ -58,7 +58,7 @@ class Corpus:
         for name, relation in self.relations.items():
             oid = oids[name]
             for number, (column, kind) in enumerate(relation.get("columns", relation).items(), 1):
-                columns.append((str(oid), str(number), column, str(TYPE_OIDS[kind])))
+                columns.append((str(oid), str(number), column, str(TYPE_OIDS[kind]), "-1", "f"))
             if "view" in relation:
                 definitions.append((str(oid), "1", relation["view"]))
                 view_columns[oid] = [(0, 0) if one is None else (oids[one[0]], one[1]) for one in relation["from"]]
