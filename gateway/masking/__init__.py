@@ -11,6 +11,7 @@ detectors   values found in text: patterns, check digits, context words
 spans       what was found, without overlaps
 detection   what is searched for, for one principal on one target
 rows        the fast half: skip messages, rewrite cells; compiled with Cython where rows.pxd says so
+copying     rows of COPY ... TO STDOUT, as if they were rows of a query
 guard       operations that would carry values past the mask
 inference   operations that would tell hidden values without showing them
 probes      how many hidden values are compared, and may be
@@ -20,6 +21,7 @@ The way of one operation: `guard` before it is forwarded; at RowDescription (or 
 the policy's strictest method for each column make the plan; `RowMask.apply` on its rows; `withhold` on its reports.
 """
 
+from gateway.masking.copying import CopyMask
 from gateway.masking.detection import Detection, detection
 from gateway.masking.fields import Field, parse_row_description
 from gateway.masking.guard import guard
@@ -33,6 +35,7 @@ from gateway.masking.rows import COMPILED, next_message, skip_rows
 __all__ = [
     "COMPILED",
     "NO_KEYS",
+    "CopyMask",
     "Detection",
     "Field",
     "Keyring",
