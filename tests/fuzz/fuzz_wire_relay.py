@@ -16,8 +16,8 @@ import atheris
 
 with atheris.instrument_imports(include=["gateway.protocols.postgres", "gateway.masking"]):
     from gateway.errors import LimitReached, PeerError
-    from gateway.masking import plan_row
-    from gateway.model import CatalogueStale, Denial, Method, Operation, ResultField, RowRewriter, Verdict
+    from gateway.masking import CopyMask, plan_row
+    from gateway.model import CatalogueStale, CopyFormat, Denial, Method, Operation, ResultField, RowRewriter, Verdict
     from gateway.protocols.postgres.relay import Relay
 
 SECRET = b"900-11-1111"
@@ -85,6 +85,8 @@ TARGET = [
     message(b"Z", b"E"),
     message(b"G", b"\0\0\0"),
     message(b"H", b"\0\0\0"),
+    message(b"H", b"\0\0\1\0\0"),
+    message(b"d", SECRET + b"\n"),
     message(b"V", struct.pack("!i", 4) + b"abcd"),
     message(b"A", struct.pack("!i", 7) + b"c\0" + SECRET + b"\0"),
     message(b"N", b"SNOTICE\0C00000\0Mtext\0\0"),
@@ -103,6 +105,11 @@ class Planner:
         if not final and any(field.table_oid == 99 for field in fields):
             raise CatalogueStale
         return plan_row(fields, [Method("redact")] * len(fields))
+
+    def copy(self, operation: Operation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
+        fields = [ResultField(b"", 0, 0, 25, -1, 0)] * columns
+        rows = plan_row(fields, [Method("redact")] * columns)
+        return None if rows is None else CopyMask(CopyFormat(), columns, rows)
 
 
 def verdict(text: bytes, planner: Planner | None, number: int) -> Verdict:

@@ -25,6 +25,9 @@ class FakePlanner:
     def plan(self, *_: object, **__: object) -> None:
         raise AssertionError
 
+    def copy(self, *_: object, **__: object) -> None:
+        raise AssertionError
+
 
 def test_what_is_allowed_is_recorded_before_it_may_be_forwarded(house: House) -> None:
     corridor = house.open()

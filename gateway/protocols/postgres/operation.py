@@ -9,7 +9,7 @@ from typing import Final
 from gateway.model import Operation
 from gateway.sql import Analysis, unread
 
-_DECODED: Final = {b"UTF8": "utf-8", b"LATIN1": "latin-1", b"SQL_ASCII": "utf-8"}
+DECODED: Final = {b"UTF8": "utf-8", b"LATIN1": "latin-1", b"SQL_ASCII": "utf-8"}
 """client_encoding -> Python's codec for it. In no other is text beyond ASCII read: in SJIS, BIG5 or GBK the second byte
 of a character can be a backslash, and one disagreement with the target about where a literal ends is a hole."""
 
@@ -18,7 +18,7 @@ def decode(raw: bytes, encoding: bytes) -> str | None:
     """The text; None when it can't be read for certain."""
     if raw.isascii():
         return raw.decode("ascii")
-    codec = _DECODED.get(encoding)
+    codec = DECODED.get(encoding)
     if codec is None:
         return None
     try:

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from gateway.errors import LimitReached
+from gateway.errors import LimitReached, PeerError
 from gateway.json_paths import Path
-from gateway.masking import NO_KEYS, Keyring, detection, is_known, plan_row, result_labels
+from gateway.masking import NO_KEYS, CopyMask, Keyring, detection, is_known, plan_row, result_labels
 from gateway.model import CatalogueStale, Method, Operation, ResultField, RowRewriter, Verdict
 from gateway.policy import AccessPolicy
 from gateway.protocols.postgres.catalogue import Catalogues
-from gateway.protocols.postgres.operation import decode, function_call, parsed, type_oids, undecodable
+from gateway.protocols.postgres.operation import DECODED, decode, function_call, parsed, type_oids, undecodable
 from gateway.protocols.postgres.state import UNSURE, Ask
 from gateway.protocols.postgres.worker import LongStatements
 from gateway.session.pipeline import Corridor
@@ -88,14 +88,31 @@ class Planner:
         if key not in self._plans:
             if len(self._plans) >= MAX_UNDERSTOOD:
                 self._plans.clear()
-            policy = self._policy
-            by_path = labelled.by_path  # these are masked by their places in the value
-            methods = [
-                policy.method_for(labels - by_path.get((field.table_oid, field.attnum), NO_LABELS))
-                for field, labels in zip(fields, key[1], strict=True)
-            ]
-            self._plans[key] = plan_row(fields, methods, self._keyring, self._detection, self._json_paths)
+            self._plans[key] = self._rows(fields, key[1])
         return self._plans[key]
+
+    def copy(self, operation: Operation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
+        """See `gateway.model.RowPlanner`."""
+        copies = operation.copies
+        unknown = (ResultField(b"", 0, 0, 0, -1, 0),) * columns
+        fields = unknown if copies is None or copies.fields is None else copies.fields
+        if len(fields) != columns:
+            raise PeerError(f"the target copies {columns} columns, but {len(fields)} were expected")
+        rows = self._rows(fields, result_labels(fields, operation, self.labelled))
+        if rows is None:
+            return None
+        if copies is None or binary or copies.format.kind == "binary" or encoding not in DECODED:
+            raise PeerError("the target sends rows of a COPY that can't be masked")
+        return CopyMask(copies.format, columns, rows)
+
+    def _rows(self, fields: Sequence[ResultField], labels: Sequence[frozenset[str]]) -> RowRewriter | None:
+        policy = self._policy
+        by_path = self.labelled.by_path  # these are masked by their places in the value
+        methods = [
+            policy.method_for(of_column - by_path.get((field.table_oid, field.attnum), NO_LABELS))
+            for field, of_column in zip(fields, labels, strict=True)
+        ]
+        return plan_row(fields, methods, self._keyring, self._detection, self._json_paths)
 
     def text(self, value: bytes) -> bytes:
         """See `gateway.model.RowPlanner`."""

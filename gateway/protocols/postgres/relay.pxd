@@ -77,6 +77,7 @@ cdef class Relay:
         out=list, head=Sent, view="const unsigned char *")
     cdef _run_server(self, bytes buf)
     cdef _plan_of(self, Sent head)
+    cdef _copy_of(self, Sent head)
     @cython.locals(head=Sent, view="const unsigned char *")
     cdef _server_message(self, int kind, bytes buf, Py_ssize_t pos, Py_ssize_t stop)
     cdef _expect(self, Sent head, int kind)

@@ -31,6 +31,7 @@ from gateway.protocols.postgres.wire import (
     cstring,
     fields_message,
     message,
+    parse_copy_response,
     parse_fields,
     parse_parameter_status,
     parse_parse,
@@ -499,7 +500,7 @@ class Relay:
                 head = sent[0] if sent else None
                 if head is None:
                     raise PeerError("the target sent rows that nobody asked for")
-                plan = self._plan_of(head) if kind == 68 else None
+                plan = self._plan_of(head) if kind == 68 else self._copy_of(head)
                 if plan is None:
                     done, rows = skip_rows(buf, pos, kind)
                     head.rows += rows
@@ -595,6 +596,12 @@ class Relay:
             return head.plan
         raise PeerError("the target sent rows without describing them")
 
+    def _copy_of(self, head: Sent) -> RowRewriter | None:
+        """How this CopyData is masked."""
+        if head.verdict is None or (head.verdict.planner is not None and not head.copying):
+            raise PeerError("the target sent rows without describing them")
+        return head.copy
+
     def _server_message(self, kind: int, buf: bytes, pos: int, stop: int) -> bytes | None:
         """One whole message that is no row. What to send in its place; None: itself."""
         sent = self._sent
@@ -664,7 +671,10 @@ class Relay:
         if kind == 71:  # CopyInResponse
             self._on_copy_in(head)
             return None
-        if kind == 72 or kind == 99:  # CopyOutResponse, CopyDone
+        if kind == 72:  # CopyOutResponse
+            self._on_copy_out(head, buf[pos + 5 : stop])
+            return None
+        if kind == 99:  # CopyDone
             return None
         if kind == 86:  # FunctionCallResponse
             self._on_function_result(head)
@@ -748,12 +758,29 @@ class Relay:
         if verdict.tainted:
             self._tainted = True
         portal = head.portal
-        columns, plan = (head.columns, head.plan) if portal is None else (portal.columns, portal.plan)
+        if head.copying:
+            columns, plan = head.columns, head.copy
+            head.copying, head.copy = False, None
+        else:
+            columns, plan = (head.columns, head.plan) if portal is None else (portal.columns, portal.plan)
         masked = _masked(columns, plan) if plan is not None and columns else ()
         self.results.append(Result(verdict.number, status, head.rows, head.size, columns, masked, failed))
         head.rows = head.size = 0
         head.columns = ()
         head.plan, head.planned = None, False
+
+    def _on_copy_out(self, head: Sent, body: bytes) -> None:
+        verdict = head.verdict
+        if head.kind not in (Q, E) or verdict is None:
+            raise PeerError("the target's CopyOutResponse comes out of turn")
+        if verdict.planner is None:
+            return
+        binary, columns = parse_copy_response(body)
+        operation = verdict.operation
+        head.copy = verdict.planner.copy(operation, binary=binary, columns=columns, encoding=self.encoding)
+        head.copying = True
+        if operation.copies is not None and operation.copies.fields is not None:
+            head.columns = _names(operation.copies.fields)
 
     def _on_copy_in(self, head: Sent) -> None:
         if head.kind not in (Q, E):

@@ -61,3 +61,5 @@ cdef class Sent:
     cdef public tuple columns
     cdef public long segment
     cdef public long copies_ended
+    cdef public bint copying
+    cdef public object copy

@@ -155,6 +155,7 @@ class Sent:
 
     hidden   we asked, not the client: the answer is not passed on
     segment  the batch that it belongs to
+    copying  it is COPY ... TO STDOUT, whose rows `copy` rewrites (None: they pass)
     copies_ended  CopyDone and CopyFail that the client sent behind it, before the target had asked for data
     """
 
@@ -179,6 +180,8 @@ class Sent:
         self.size = 0
         self.columns: tuple[str, ...] = ()
         self.copies_ended = 0
+        self.copying = False
+        self.copy: RowRewriter | None = None
 
 
 State = TypeVar("State", Prepared, Portal)

@@ -328,6 +328,14 @@ def fields_message(kind: bytes, fields: Iterable[tuple[str, bytes]]) -> bytes:
     return message(kind, body + b"\0")
 
 
+def parse_copy_response(body: bytes) -> tuple[bool, int]:
+    """53.7 CopyOutResponse: whether rows are in binary format, and how many columns they have. Raises PeerError."""
+    columns = int.from_bytes(body[1:3])
+    if len(body) != 3 + 2 * columns or body[0] > 1:
+        raise PeerError("invalid CopyOutResponse")
+    return body[0] == 1, columns
+
+
 def parse_parameter_status(body: bytes) -> tuple[bytes, bytes]:
     name, pos = read_cstring(body, 0)
     value, pos = read_cstring(body, pos)

@@ -6,9 +6,11 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.masking import RowMask, plan_row
+from gateway.errors import PeerError
+from gateway.masking import CopyMask, RowMask, plan_row
 from gateway.model import (
     CatalogueStale,
+    CopyFormat,
     Denial,
     Method,
     Operation,
@@ -70,6 +72,12 @@ def copy_data(data: bytes) -> bytes:
 
 PARSED, BOUND, CLOSED, NO_DATA, SUSPENDED, EMPTY = (message(kind) for kind in (b"1", b"2", b"3", b"n", b"s", b"I"))
 NO_PARAMETERS = message(b"t", b"\0\0")
+
+
+def copy_out(columns: int, *, binary: bool = False) -> bytes:
+    return message(b"H", bytes([binary]) + columns.to_bytes(2) + bytes(2 * columns))
+
+
 COPY_IN, COPY_OUT = message(b"G", b"\0\0\0"), message(b"H", b"\0\0\0")
 
 
@@ -183,6 +191,18 @@ class FakePlanner:
 
     def text(self, value: bytes) -> bytes:
         return value.replace(self.finds, b"####") if self.finds and self.finds in value else value
+
+    def copy(self, operation: Operation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
+        """Where the operation has labels, the last column is masked."""
+        if not operation.labels:
+            return None
+        if binary or encoding != b"UTF8":
+            raise PeerError("can't be masked")
+        fields = [ResultField(b"", 0, 0, 25, -1, 0)] * columns
+        methods = [*[Method("clear")] * (columns - 1), Method("redact")]
+        plan = plan_row(fields, methods)
+        assert plan is not None
+        return CopyMask(CopyFormat(), columns, Rewriter(plan, self.at_once))
 
 
 def operation(text: bytes, labels: frozenset[str] = frozenset(), names: frozenset[str] = frozenset()) -> Operation:

@@ -30,6 +30,7 @@ from protocols.postgres.talk import (
     cell,
     close,
     copy_data,
+    copy_out,
     describe,
     described,
     done,
@@ -939,6 +940,60 @@ def test_copy_out() -> None:
     answer = COPY_OUT + copy_data(b"1\n") + copy_data(b"x" * 50_000) + COPY_DONE + done(b"COPY 2") + ready()
     assert talk.target(answer) == answer
     assert talk.results[0].rows == 2
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_copy_out_is_masked(extended: bool) -> None:
+    text = b"copy customers ssn to stdout"
+    rows = copy_data(b"1\tsecret\n") + copy_data(b"2\t\\N\n")
+    shown = copy_data(b"1\t****\n") + copy_data(b"2\t\\N\n")
+    talk = Conversation(Corridor(FakePlanner()))
+    if extended:
+        talk.client(parse(text), bind(), execute(), SYNC)
+        talk.target(PARSED, BOUND, NO_DATA)
+    else:
+        talk.client(query(text))
+    end = COPY_DONE + done(b"COPY 2") + ready()
+    answer = copy_out(2) + rows + end
+    assert talk.target(*(answer[at : at + 1] for at in range(len(answer)))) == copy_out(2) + shown + end
+    assert talk.results[0].rows == 2
+    assert talk.relay.idle
+
+
+def test_copy_rows_that_are_large_are_masked_elsewhere() -> None:
+    talk = Conversation(Corridor(FakePlanner(at_once=0)))
+    talk.client(query(b"copy customers ssn to stdout"))
+    assert talk.target(copy_out(1), copy_data(b"secret\n"), COPY_DONE, done(b"COPY 1"), ready()) == copy_out(1)
+    assert talk.relay.large is not None
+    rewriter, rows = talk.relay.large
+    talk.relay.rewritten(rewriter.apply(rows))
+    assert talk.to_client() == copy_data(b"****\n") + COPY_DONE + done(b"COPY 1") + ready()
+
+
+def test_copy_out_of_what_is_not_labelled_passes() -> None:
+    talk = Conversation(Corridor(FakePlanner()))
+    talk.client(query(b"copy t to stdout"))
+    answer = copy_out(1) + copy_data(b"1\n") + COPY_DONE + done(b"COPY 1") + ready()
+    assert talk.target(answer) == answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        copy_data(b"1\tsecret\n"),
+        copy_out(2, binary=True),
+        message(b"H", b"\2\0\0"),
+        message(b"H", b"\0\0\2\0\0"),
+        copy_out(1) + copy_data(b"1\tsecret\n"),
+        copy_out(2) + copy_data(b"1\tsec") + copy_data(b"ret\n"),
+        copy_out(2) + done(b"COPY 0") + copy_data(b"1\tsecret\n"),
+    ],
+)
+def test_copy_out_that_is_not_as_planned_ends_the_session(answer: bytes) -> None:
+    talk = Conversation(Corridor(FakePlanner()))
+    talk.client(query(b"copy customers ssn to stdout"))
+    with pytest.raises(PeerError):
+        talk.target(answer)
 
 
 def test_copy_data_outside_of_copy_is_the_targets_to_ignore() -> None:
