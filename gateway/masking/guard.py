@@ -48,7 +48,6 @@ _ON_LABELLED_DDL = "CREATE or ALTER that names a relation with masked columns; a
 _ON_LABELLED: Mapping[str, str] = MappingProxyType(
     {
         "explain": "a plan shows estimates made from the values; try it on relations without masked columns",
-        "copy_to": "COPY of a relation with masked columns is not masked; use SELECT (psql: \\g FILE, not \\copy)",
         **{
             verb: f"{verb} on a relation with masked columns; ask somebody who may see them, or the target's DBA"
             for verb in sorted(SETS["ddl"] - {"create", "alter", "import"})
@@ -86,6 +85,8 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
     labels = ", ".join(sorted(touched))
     if operation.ddl == "plain":
         return f"{labels} is masked for you: {_ON_LABELLED_DDL}"
+    if "copy_to" in operation.verbs and (refused := _copy_refused(operation, hidden)) is not None:
+        return f"{labels} is masked for you: {refused}"
     for verb, reason in _ON_LABELLED.items():
         if verb in operation.verbs:
             return f"{labels} is masked for you: {reason}"
@@ -95,3 +96,20 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
             "write constants, parameters, or columns without masks"
         )
     return inference(operation, hidden)
+
+
+def _copy_refused(operation: Operation, hidden: frozenset[str]) -> str | None:
+    """COPY ... TO STDOUT passes where its rows can be masked, or provably hold nothing to mask."""
+    copies, outputs = operation.copies, operation.outputs
+    if copies is None:
+        return (
+            "this COPY is not plainly understood, so its rows can't be masked; send it alone, name one table with its "
+            "schema, use the formats text or csv, NULL '\\N' or '', and no ENCODING but UTF8"
+        )
+    if copies.fields is not None and copies.format.kind != "binary":
+        return None
+    if outputs is not None and not any(output & hidden for output in outputs):
+        return None
+    if copies.fields is None:
+        return "COPY of a query shows masked columns only by COPY of their table; use SELECT (psql: \\g FILE)"
+    return "COPY in binary format is not masked; use the formats text or csv, or name columns without masks"

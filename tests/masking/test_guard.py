@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.masking import guard
 from gateway.masking.guard import NEVER
-from gateway.model import Operation
+from gateway.model import CopyFormat, CopyOut, Operation, ResultField
 from gateway.verbs import SETS, VERBS
 
 HIDDEN = frozenset({"pii.ssn"})
@@ -67,6 +69,25 @@ def test_refuses(refused: Operation, mentions: str) -> None:
     assert reason is not None
     assert mentions in reason
     assert "\n" not in reason
+
+
+def copying(form: str, outputs: tuple[frozenset[str], ...] | None = None, *, query: bool = False) -> Operation:
+    fields = None if query else (ResultField(b"ssn", 1, 1, 25, -1, 0),)
+    kind = CopyFormat("csv" if form == "csv" else "binary" if form == "binary" else "text")
+    made = operation("copy_to", "select", relations=CUSTOMERS, labels=HIDDEN)
+    return replace(made, copies=CopyOut(kind, fields), outputs=outputs)
+
+
+def test_copy_of_a_labelled_table_passes_where_it_can_be_masked() -> None:
+    clean, dirty = (frozenset[str](),), (frozenset[str](), HIDDEN)
+    for passes in (copying("text"), copying("csv"), copying("binary", clean), copying("csv", clean, query=True)):
+        assert guard(passes, HIDDEN) is None
+    assert "binary format" in (guard(copying("binary"), HIDDEN) or "")
+    assert "binary format" in (guard(copying("binary", dirty), HIDDEN) or "")
+    assert "COPY of a query" in (guard(copying("text", query=True), HIDDEN) or "")
+    assert "COPY of a query" in (guard(copying("text", dirty, query=True), HIDDEN) or "")
+    unclear = operation("copy_to", "select", relations=CUSTOMERS, labels=HIDDEN)
+    assert "not plainly understood" in (guard(unclear, HIDDEN) or "")
 
 
 @pytest.mark.parametrize("verb", NEVER)
