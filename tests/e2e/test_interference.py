@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
@@ -12,14 +14,14 @@ from support.expressions import CONSTANTS, Relations
 from support.ostiary import Ostiary
 from support.pki import Pki
 from support.postgres import Postgres
-from support.statements import Author
+from support.statements import Author, Case, Step
 from support.twins import Attempt, Pair
 
 pytestmark = pytest.mark.e2e
 
 DATA = twins.load()
 INFERENCE = twins.load_inference()
-FEW, MANY = 400, 20_000
+FEW, MANY, SMITHS = 400, 20_000, 600
 
 ALLOWED, TOUCHING = 0.4, 0.6
 """Least share of cases that the gateway lets through whole, and that have to do with a protected column: statements
@@ -111,6 +113,28 @@ def test_without_masks_they_tell(clear: Pair, relations: Relations) -> None:
     """A caller who sees clear values tells them apart by every fourth case or so: it is masks that hide them."""
     outcomes = [clear.run(Author(Choices(str(seed)), relations).case()) for seed in range(100)]
     assert sum(not outcome.same for outcome in outcomes) >= 15
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("sqlsmith") is None, reason="needs Debian's sqlsmith")
+def test_sqlsmith_tells_nothing(pki: Pki, gateway: Ostiary, servers: tuple[Postgres, Postgres], masked: Pair) -> None:
+    """Statements that somebody else makes up, with every function and operator there is. What two sessions in one
+    database answer differently, too, is random or a clock."""
+    made = subprocess.run(
+        ["sqlsmith", f"--target={servers[0].connection(twins.DATABASE)}", "--dry-run", "--exclude-catalog",
+         "--seed=4", f"--max-queries={SMITHS}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    statements = [text.strip() for text in made.stdout.split(";\n") if text.strip()]
+    assert len(statements) >= SMITHS * 0.9
+    cases = [Case((Step(text),), touches=True) for text in statements]
+    outcomes = [masked.run(case) for case in cases]
+    suspects = [case for case, outcome in zip(cases, outcomes, strict=True) if not outcome.same]
+    left = (twins.TARGETS[0], twins.TARGETS[0])
+    with Pair(gateway, pki.client("mallory", groups=["everyone"]), left) as control:
+        findings = [case for case in suspects if control.run(case).same]
+    assert not findings, "\n\n".join(f"{case}\n    {masked.run(case).difference()}" for case in findings[:TOLD])
+    assert sum(not outcome.failed for outcome in outcomes) >= 0.2 * len(outcomes)
 
 
 @pytest.mark.parametrize("attempt", INFERENCE, ids=lambda attempt: attempt.name)

@@ -190,10 +190,14 @@ class Outcome:
 
 
 class Pair:
-    """Two sessions of one caller, one in each database, opened anew when one of them ended."""
+    """Two sessions of one caller, one in each database, opened anew when one of them ended.
 
-    def __init__(self, gateway: Ostiary, caller: Issued) -> None:
+    targets  the same one twice makes a pair that only what is random in a statement tells apart
+    """
+
+    def __init__(self, gateway: Ostiary, caller: Issued, targets: tuple[str, str] = TARGETS) -> None:
         self._gateway = gateway
+        self._targets = targets
         self._context = ssl.create_default_context(cafile=str(gateway.pki.ca))
         self._context.load_cert_chain(caller.certificate, caller.key)
         self._user = caller.certificate.stem
@@ -203,7 +207,7 @@ class Pair:
     def run(self, case: Case) -> Outcome:
         if not self._left:
             self.close()
-            self._sessions = [self._connect(target) for target in TARGETS]
+            self._sessions = [self._connect(target) for target in self._targets]
             self._left = SESSION_CASES
         self._left -= 1
         steps = [Step("begin"), *case.steps, Step("rollback")]
