@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 DATA = twins.load()
 INFERENCE = twins.load_inference()
-FEW, MANY, SMITHS = 400, 20_000, 600
+FEW, MANY, SMITHS = 400, 20_000, 2_000
 
 ALLOWED, TOUCHING = 0.4, 0.6
 """Least share of cases that the gateway lets through whole, and that have to do with a protected column: statements
