@@ -89,14 +89,14 @@ def report(pair: Pair, relations: Relations, findings: Sequence[Sequence[int]], 
 
 @pytest.fixture(scope="module")
 def masked(pki: Pki, gateway: Ostiary) -> Iterator[Pair]:
-    with Pair(gateway, pki.client("mallory", groups=["everyone"])) as pair:
+    with Pair(gateway, twins.callers(pki, "everyone")) as pair:
         yield pair
 
 
 @pytest.fixture(scope="module")
 def clear(pki: Pki, gateway: Ostiary) -> Iterator[Pair]:
     """Sees the values."""
-    with Pair(gateway, pki.client("clara", groups=["everyone", "trusted"])) as pair:
+    with Pair(gateway, twins.callers(pki, "everyone", "trusted")) as pair:
         yield pair
 
 
@@ -131,7 +131,7 @@ def test_sqlsmith_tells_nothing(pki: Pki, gateway: Ostiary, servers: tuple[Postg
     outcomes = [masked.run(case) for case in cases]
     suspects = [case for case, outcome in zip(cases, outcomes, strict=True) if not outcome.same]
     left = (twins.TARGETS[0], twins.TARGETS[0])
-    with Pair(gateway, pki.client("mallory", groups=["everyone"]), left) as control:
+    with Pair(gateway, twins.callers(pki, "everyone"), left) as control:
         findings = [case for case in suspects if control.run(case).same]
     assert not findings, "\n\n".join(f"{case}\n    {masked.run(case).difference()}" for case in findings[:TOLD])
     assert sum(not outcome.failed for outcome in outcomes) >= 0.2 * len(outcomes)
