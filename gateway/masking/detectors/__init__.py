@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 from gateway.detectors import OwnDetector
 from gateway.masking.detectors import contact, network, numbers, tokens
-from gateway.masking.detectors.folding import fold
+from gateway.masking.detectors.folding import fold, prepare
 from gateway.masking.detectors.own import own_detector
 from gateway.masking.detectors.search import Search
 from gateway.masking.detectors.shape import SEPARATOR, DetectorInfo, Match
@@ -66,6 +66,10 @@ class Finder:
     __slots__ = ("_searches", "longest", "longest_phrase")
 
     def __init__(self, shipped: Collection[DetectorInfo], own: Collection[DetectorInfo]) -> None:
+        prepare()
+        for info in shipped:
+            if info.prepare is not None:
+                info.prepare()
         parts = ((shipped, False), (own, True))
         self._searches = tuple(Search(infos, utf8=utf8) for infos, utf8 in parts if infos)
         self.longest = max((search.longest for search in self._searches), default=0)

@@ -65,11 +65,15 @@ class Shape:
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
     """One detector. ``context`` are its context words as an alternation in RE2's syntax, any case; a
-    space in them stands for a space, a dash, an underscore or nothing. Empty: it needs none."""
+    space in them stands for a space, a dash, an underscore or nothing. Empty: it needs none.
+
+    prepare  makes what its checks need, so that it isn't the first text that waits for it; None: nothing
+    """
 
     name: str
     shapes: tuple[Shape, ...]
     context: bytes = b""
+    prepare: Callable[[], object] | None = None
 
 
 def compiled(pattern: bytes, *, utf8: bool = False) -> re2._Regexp:

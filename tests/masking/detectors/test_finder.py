@@ -65,7 +65,7 @@ def test_time_grows_with_the_input_only(unit: bytes) -> None:
 def test_ten_megabytes(unit: bytes) -> None:
     begun = time.process_time()
     ALL.find(unit * (10 * MEGABYTE // len(unit)))
-    assert time.process_time() - begun < 60
+    assert time.process_time() - begun < 120
 
 
 def _seconds(data: bytes) -> float:
