@@ -22,6 +22,11 @@ HIDDEN = frozenset({"pii.ssn"})
 class FakePlanner:
     """Never plans; stands for something being hidden."""
 
+    hides = True
+
+    def text(self, value: bytes) -> bytes:
+        raise AssertionError
+
     def plan(self, *_: object, **__: object) -> None:
         raise AssertionError
 

@@ -26,6 +26,7 @@ from gateway.protocols.postgres.worker import LongStatements
 from gateway.session.pipeline import Corridor
 from gateway.sql import Analysis, LabelledCatalogue, Remembered, Statement, analyse, resolve, unread
 from gateway.sql.analysis import MAX_TEXT
+from gateway.sql.shapes import is_free, shape_of
 from gateway.verbs import SETS
 
 MAX_ANALYSES: Final = 4096
@@ -142,6 +143,7 @@ class Readings:
         self.keyring = NO_KEYS
         self.keep_tokens: Callable[[], None] = _no_tokens
         self._analyses: OrderedDict[str, Analysis] = OrderedDict()
+        self._free: OrderedDict[bytes, bool] = OrderedDict()
 
     async def open(self, corridor: Corridor) -> Reading:
         """For a session that begins. Raises TargetUnavailable when the catalogue is needed and can't be had."""
@@ -164,6 +166,15 @@ class Readings:
                 self._analyses.popitem(last=False)
         return analysis
 
+    def is_free(self, shape: bytes, text: bytes, analysis: Analysis) -> bool:
+        """Whether ``analysis`` is that of all texts of the shape; found out once for each."""
+        free = self._free.get(shape)
+        if free is None:
+            free = self._free[shape] = is_free(text, analysis)
+            if len(self._free) > MAX_ANALYSES:
+                self._free.popitem(last=False)
+        return free
+
 
 def _no_tokens() -> None:
     """There is no vault."""
@@ -182,6 +193,8 @@ class Reading:
     """One session's.
 
     unrestricted  nothing that a statement says decides anything: everything is allowed, nothing is hidden
+    said          the text that was read last, when the operation given is that of another text of its shape
+                  (`gateway.sql.shapes`); else None
     """
 
     def __init__(self, readings: Readings, corridor: Corridor) -> None:
@@ -194,6 +207,7 @@ class Reading:
         self._labelled: LabelledCatalogue | None = None
         self._planner: Planner | None = None
         self._understood: dict[tuple[bytes, bytes, bytes], _Read] = {}
+        self._alike: dict[tuple[bytes, bytes, bytes], _Read] = {}
         self._prepared: dict[str, tuple[Statement, ...]] = {}
         self._cursors: dict[str, tuple[Statement, ...]] = {}
         self._remembered = Remembered(self._prepared, self._cursors)
@@ -202,6 +216,7 @@ class Reading:
         self._unsure_names = False
         self.changes_catalogue = False
         self.unrestricted = False
+        self.said: str | None = None
 
     # --- catalogue and rules ----------------------------------------------------------------------------------
 
@@ -216,6 +231,7 @@ class Reading:
         policy = self._corridor.policy
         database = self._database
         self._understood.clear()
+        self._alike.clear()
         snapshot = self._corridor.rules.snapshot
         target = self._corridor.admitted.access.target.name
         self._generation = database.generation
@@ -264,15 +280,21 @@ class Reading:
         if ask.source == "function":
             self._last = None
             return function_call()
+        self.said = None
         read = self._understood.get((ask.text, ask.types, encoding))
         if read is None:
-            read = self._read(ask, encoding)
-            if read is None:
-                return None
+            shape = shape_of(ask.text)
+            read = self._alike.get((shape, ask.types, encoding)) if shape is not None else None
+            if read is not None:
+                self.said = ask.text.decode("ascii")  # only such texts have a shape
+            else:
+                read = self._read(ask, encoding, shape)
+                if read is None:
+                    return None
         self._last = read
         return read.operation
 
-    def _read(self, ask: Ask, encoding: bytes) -> _Read | None:
+    def _read(self, ask: Ask, encoding: bytes, shape: bytes | None) -> _Read | None:
         raw, types = ask.text, ask.types
         text = decode(raw, encoding)
         if text is None:
@@ -293,9 +315,12 @@ class Reading:
         operation = parsed(analysis, resolve(analysis, self._labelled, self._remembered, type_oids(types)))
         read = _Read(operation, analysis, _is_plain(operation, analysis))
         if not depends and len(raw) <= MAX_KEPT_TEXT:
-            if len(self._understood) >= MAX_UNDERSTOOD:
-                self._understood.clear()
-            self._understood[raw, types, encoding] = read
+            known, key = self._understood, raw
+            if shape is not None and self._readings.is_free(shape, raw, analysis):
+                known, key = self._alike, shape
+            if len(known) >= MAX_UNDERSTOOD:
+                known.clear()
+            known[key, types, encoding] = read
         return read
 
     def _unsure(self, analysis: Analysis, portals: Container[bytes]) -> str | None:

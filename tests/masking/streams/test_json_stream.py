@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import PeerError
-from gateway.masking.cells.json_paths import Paths, parse_path
+from gateway.json_paths import parse_path
+from gateway.masking.cells.json_paths import Paths
 from gateway.masking.detectors import Match
 from gateway.masking.streams import JsonStream
 from gateway.masking.streams.json_stream import MAX_STRING, escape, unescape
