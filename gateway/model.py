@@ -176,6 +176,7 @@ class Operation:
     clean_writes        nothing that is written can come from a labelled column
     row_bound           most rows that it can return, None when nothing bounds them
     revealing           it reads what shows values, statements or credentials of others (pg_stats, ...)
+    steering            it changes how the target plans, and by that the order of rows
     opaque              why the text is not fully understood; None when it is
     names               prepared statements and cursors that it (re)defines or drops in SQL
     outputs             labels that each result column could carry, where the server gives no provenance; None: unknown,
@@ -200,6 +201,7 @@ class Operation:
     clean_writes: bool = True
     row_bound: int | None = None
     revealing: bool = False
+    steering: bool = False
     opaque: str | None = None
     names: frozenset[str] = frozenset()
     outputs: tuple[frozenset[str], ...] | None = None

@@ -79,6 +79,11 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
             "values are masked for you here, and this reads statistics, other sessions' statements or stored bytes, "
             "which can show them; leave that out"
         )
+    if operation.steering:
+        return (
+            "values are masked for you here, and this setting chooses plans, which can order rows by hidden "
+            "values; leave it as it is"
+        )
     touched = operation.labels & hidden
     if not touched:
         return None

@@ -15,6 +15,7 @@ from gateway.sql.harmless import EFFECTFUL, HARMLESS, REVEALING_FUNCTIONS, REVEA
 from gateway.sql.labels import LabelledCatalogue
 from gateway.sql.lineage import BULK, Lineage, Sources, labels_of, uses_of
 from gateway.sql.names import Name
+from gateway.sql.settings import steers
 from gateway.verbs import FREE
 
 _WRITES: Final = frozenset({"insert", "update", "merge", "create", "alter", "copy_from", "do", "call", "refresh"})
@@ -56,6 +57,7 @@ class _Sum:
     without_where: bool = False
     clean: bool = True
     revealing: bool = False
+    steering: bool = False
     rows: int | None = 0
     ruled: bool = False
     ddl: Ddl = "none"
@@ -113,6 +115,7 @@ def resolve(
         clean_writes=total.clean and analysis.opaque is None,
         row_bound=None if analysis.opaque is not None else total.rows,
         revealing=total.revealing,
+        steering=total.steering,
         opaque=total.opaque,
         outputs=outputs,
         star=star,
@@ -243,6 +246,7 @@ def _add_one(
     total.without_where = total.without_where or statement.without_where
     if statement.opaque is not None:
         total.refuse(statement.opaque)
+    total.steering = total.steering or any(steers(name) for name, _value in statement.sets)
     for name in statement.functions:
         total.functions.add(str(name).lower())
         total.functions.add(name.name.lower())

@@ -42,6 +42,17 @@ _HARMLESS: Final = frozenset(
 # relations and overloads of that name, and row_security = off turns a filtered answer into an error. Read-only
 # defaults too: BEGIN READ WRITE does the same, the target's privileges are what counts.
 
+_STEERING: Final = re.compile(
+    r"enable_.*|.*_cost|geqo.*|(from|join)_collapse_limit|cursor_tuple_fraction|plan_cache_mode|constraint_exclusion"
+    r"|effective_cache_size|recursive_worktable_factor|hash_mem_multiplier|(debug|force)_parallel_(query|mode)"
+)
+
+
+def steers(name: str) -> bool:
+    """Whether the setting chooses plans: without ORDER BY a plan may give rows in the order of a hidden column."""
+    return _STEERING.fullmatch(name.lower()) is not None
+
+
 _ROLES: Final = frozenset({"role", "session_authorization"})
 
 _ONLY: Final = {

@@ -56,6 +56,7 @@ def test_passes(passing: Operation) -> None:
 REFUSED = [
     pytest.param(operation("select", opaque="deeply nested"), "deeply nested", id="opaque"),
     pytest.param(operation("select", untrusted=frozenset({"public.peek"})), "public.peek", id="untrusted function"),
+    pytest.param(replace(operation("set"), steering=True), "chooses plans", id="a setting of the planner"),
     pytest.param(operation("explain", "select", labels=HIDDEN), "estimates", id="explain"),
     pytest.param(operation("copy_to", "select", relations=CUSTOMERS, labels=HIDDEN), "COPY", id="copy"),
     pytest.param(operation("insert", relations=CUSTOMERS, labels=HIDDEN, clean=False), "constants", id="insert select"),

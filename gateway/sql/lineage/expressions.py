@@ -147,6 +147,9 @@ class _Expression:
         if kind in {"AEXPR_LIKE", "AEXPR_ILIKE"} or operator in total.PATTERN_OPERATORS:
             if not is_constant(sides[-1]):
                 self._partial.add(operator)
+        elif kind in _WORDS or any("RowExpr" in side for side in sides):
+            # NULL where nothing is equal, and something in the list, or in the row, is NULL.
+            self._partial.add(_WORDS.get(kind, "comparing rows"))
         elif kind not in _TOTAL_KINDS and (operator not in total.OPERATORS or operator in total.TEXT_ONLY):
             self._partial.add(operator)
         self._stack += sides
@@ -214,7 +217,14 @@ class _Expression:
         if "operName" in body and (operator := body["operName"][-1]["String"]["sval"]) not in total.OPERATORS:
             self._partial.add(operator)
         if "testexpr" in body:
+            self._partial.add("IN")
             self._stack.append(body["testexpr"])
+
+    def boolean(self, body: Node) -> None:
+        """Of three values: ``x OR NULL`` is NULL where x is false."""
+        if body["boolop"] != "NOT_EXPR":
+            self._partial.add(body["boolop"].removesuffix("_EXPR"))
+        self._stack += body["args"]
 
     def query(self, body: Node) -> None:
         """JSON_ARRAY(SELECT ...): a query without SubLink."""
@@ -225,20 +235,18 @@ class _Expression:
 
 _TOTAL_KINDS: Final = frozenset(
     {
-        "AEXPR_BETWEEN",
-        "AEXPR_NOT_BETWEEN",
-        "AEXPR_BETWEEN_SYM",
-        "AEXPR_NOT_BETWEEN_SYM",
-        "AEXPR_NULLIF",
         "AEXPR_DISTINCT",
         "AEXPR_NOT_DISTINCT",
     }
 )
+_WORDS: Final = {"AEXPR_IN": "IN", "AEXPR_OP_ANY": "ANY", "AEXPR_OP_ALL": "ALL", "AEXPR_NULLIF": "nullif"}
 
 
 def _is_total(name: str, args: list[Node]) -> bool:
     if name in total.ALL_ARGUMENTS or (name in total.ALONE and len(args) == 1):
         return True
+    if name in total.NUMBERED:
+        return all("ival" in arg.get("A_Const", {}) for arg in args[1:])
     return name in total.FIRST_ARGUMENT and all(is_constant(_argument(arg)) for arg in args[1:])
 
 
@@ -250,6 +258,7 @@ def _argument(node: Node) -> Node:
 _VISITORS: Final[dict[str, Callable[[_Expression, Node], None]]] = {
     "ColumnRef": _Expression.column,
     "CaseExpr": _Expression.case,
+    "BoolExpr": _Expression.boolean,
     "NullTest": _Expression.null_test,
     "A_Expr": _Expression.operation,
     "FuncCall": _Expression.call,
