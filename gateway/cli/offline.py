@@ -108,7 +108,7 @@ def _catalogue(analysis: Analysis, labels: Sequence[tuple[str, str]]) -> Labelle
         for name in written[table]:
             found.setdefault(name, [])
         for number, (column, of_column) in enumerate(found.items(), 1):
-            columns.append((str(oid), str(number), column, TEXT_TYPE))
+            columns.append((str(oid), str(number), column, TEXT_TYPE, "-1", "f"))
             if "." not in schema + table:
                 bound += [(".".join(map(escape, (schema, table, column))), label) for label in of_column]
     return Catalogue.from_rows(
@@ -125,6 +125,7 @@ def _catalogue(analysis: Analysis, labels: Sequence[tuple[str, str]]) -> Labelle
         domain_checks=(),
         casts=(),
         implicit=(),
+        generated=(),
         view_columns={},
     ).bind(bound)
 
