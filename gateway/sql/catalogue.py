@@ -77,6 +77,7 @@ class Behind:
 class Catalogue:
     """One database. Make it with `from_rows`; bind labels to it with `bind`.
 
+    generated_from  (relation, column number) of a generated column -> numbers of the columns that it is made of
     parents         child or partition -> what it inherits from
     view_columns    view -> where each output column comes from, see `from_rows`
     uses            relation -> the relations that its query and rules read or write, one step
@@ -93,6 +94,7 @@ class Catalogue:
     relations: Mapping[int, Relation]
     by_name: Mapping[str, tuple[int, ...]]
     schemas: frozenset[str]
+    generated_from: Mapping[tuple[int, int], frozenset[int]]
     parents: Mapping[int, frozenset[int]]
     view_columns: Mapping[int, Sequence[tuple[int, int]]]
     uses: Mapping[int, frozenset[int]]
@@ -123,6 +125,7 @@ class Catalogue:
         domain_checks: Rows,
         casts: Rows,
         implicit: Rows,
+        generated: Rows,
         schemas: Rows,
         view_columns: Mapping[int, Sequence[tuple[int, int]]],
     ) -> Catalogue:
@@ -158,6 +161,9 @@ class Catalogue:
         parents: dict[int, set[int]] = defaultdict(set)
         for child, parent in inheritance:
             parents[_number(child)].add(_number(parent))
+        made_of: dict[tuple[int, int], set[int]] = defaultdict(set)
+        for oid, number, other in generated:
+            made_of[_number(oid), _number(number)].add(_number(other))
         uses: dict[int, set[int]] = defaultdict(set)
         for oid, kind, other in dependencies:
             if kind == "relation":
@@ -167,6 +173,7 @@ class Catalogue:
             relations=found,
             by_name={name: tuple(oids) for name, oids in by_name.items()},
             schemas=frozenset(_text(schema) for (schema,) in schemas),
+            generated_from=_frozen(made_of),
             parents=_frozen(parents),
             view_columns=dict(view_columns),
             uses=_frozen(uses),

@@ -143,6 +143,22 @@ WHERE c.oid OPERATOR(pg_catalog.>=) 16384 AND c.castfunc OPERATOR(pg_catalog.<>)
 """
 """source type oid, target type oid, function oid."""
 
+GENERATED: Final = """
+SELECT a.attrelid, a.attnum, d.refobjsubid
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_attrdef e ON e.adrelid OPERATOR(pg_catalog.=) a.attrelid AND e.adnum OPERATOR(pg_catalog.=) a.attnum
+JOIN pg_catalog.pg_depend d ON d.refobjid OPERATOR(pg_catalog.=) a.attrelid
+  AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+  AND d.refobjsubid OPERATOR(pg_catalog.>) 0 AND d.refobjsubid OPERATOR(pg_catalog.<>) a.attnum
+  AND (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid
+      AND d.objid OPERATOR(pg_catalog.=) e.oid
+    OR d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+      AND d.objid OPERATOR(pg_catalog.=) a.attrelid AND d.objsubid OPERATOR(pg_catalog.=) a.attnum)
+WHERE a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char" AND a.attrelid OPERATOR(pg_catalog.>=) 16384
+"""
+"""relation oid, number of a generated column, number of a column that it is made of. (Which object depends, the column
+or its expression, changed with PostgreSQL 15.)"""
+
 IMPLICIT: Final = """
 SELECT DISTINCT c.casttarget FROM pg_catalog.pg_cast c
 WHERE c.castcontext OPERATOR(pg_catalog.=) 'i'::pg_catalog."char" AND c.casttarget OPERATOR(pg_catalog.>=) 16384
@@ -164,6 +180,7 @@ QUERIES: Final = {
     "domain_checks": DOMAIN_CHECKS,
     "casts": CASTS,
     "implicit": IMPLICIT,
+    "generated": GENERATED,
     "schemas": SCHEMAS,
 }
 """Argument of `Catalogue.from_rows` -> its query."""
@@ -182,6 +199,7 @@ FINGERPRINT: Final = " UNION ALL ".join(
     for catalogue in (
         "pg_class",
         "pg_attribute",
+        "pg_attrdef",
         "pg_inherits",
         "pg_rewrite",
         "pg_depend",

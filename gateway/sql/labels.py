@@ -96,7 +96,9 @@ def _closed(
     unbound = tuple(pair for pair in labels if not _bind(catalogue, columns, *pair))
     for column, carried in more:
         columns[column] |= carried
+    _generate(catalogue, columns)
     _inherit(catalogue, columns)
+    _generate(catalogue, columns)
     # Views stand on views and on tables, nothing inherits from a view: repeat until nothing moves.
     while _through_views(catalogue, columns):
         pass
@@ -125,6 +127,14 @@ def _bind(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], patter
                     columns[oid, number].add(label)
                     bound = True
     return bound
+
+
+def _generate(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]]) -> None:
+    """A generated column holds what it is made of; it is never made of another generated one."""
+    for (oid, number), sources in catalogue.generated_from.items():
+        found = set().union(*(columns.get((oid, source), ()) for source in sources))
+        if found:
+            columns[oid, number] |= found
 
 
 def _inherit(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]]) -> None:

@@ -79,6 +79,7 @@ def test_a_wrong_row_gives_no_catalogue() -> None:
             domain_checks=[],
             casts=[],
             implicit=[],
+            generated=[],
             schemas=[],
             view_columns={},
         )
@@ -98,6 +99,7 @@ def test_a_definition_that_is_not_understood() -> None:
         domain_checks=[],
         casts=[("23", "25", "20009")],
         implicit=[],
+        generated=[],
         schemas=[("s",)],
         view_columns={},
     )

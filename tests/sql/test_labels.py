@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.sql import Catalogue, LabelledCatalogue, Name
+from gateway.sql.catalogue import Rows
 
 
 def reach(labelled: LabelledCatalogue) -> dict[str, set[str]]:
@@ -77,3 +78,30 @@ def test_a_view_without_described_columns_counts_as_expressions(catalogue: Catal
     found = reach(replace(catalogue, view_columns={}).bind([("public.customers.ssn", "x")]))
     assert found["v_plain.id"] == {"x"}
     assert found["v_deep.y"] == {"x"}
+
+
+def test_a_generated_column_holds_what_it_is_made_of() -> None:
+    empty: dict[str, Rows] = dict.fromkeys(
+        (
+            "definitions", "dependencies", "functions", "operators", "types", "type_functions", "domain_checks",
+            "casts", "implicit",
+        ),
+        (),
+    )  # fmt: skip
+    catalogue = Catalogue.from_rows(
+        relations=[("20000", "public", "people", "r", "0"), ("20001", "public", "staff", "r", "0")],
+        columns=[
+            (oid, str(number), name, "25", "-1", "f")
+            for oid in ("20000", "20001")
+            for number, name in enumerate(("name", "email", "kind", "greeting"), 1)
+        ],
+        inheritance=[("20001", "20000")],
+        generated=[("20000", "3", "2"), ("20000", "4", "1"), ("20001", "3", "2"), ("20001", "4", "1")],
+        schemas=[("public",)],
+        view_columns={},
+        **empty,
+    )
+    labelled = catalogue.bind([("public.people.email", "pii.email")])
+    assert reach(labelled) == {
+        f"{table}.{column}": {"pii.email"} for table in ("people", "staff") for column in ("email", "kind")
+    }

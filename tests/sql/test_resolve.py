@@ -275,7 +275,7 @@ def test_outputs_of_what_the_session_prepared(labelled: LabelledCatalogue) -> No
 def citext(*implicit: str) -> LabelledCatalogue:
     """A database with a type of its own, that has its own ``=`` and comes from others as `implicit` says."""
     empty: dict[str, Rows] = dict.fromkeys(
-        ("inheritance", "definitions", "dependencies", "type_functions", "domain_checks", "casts"), ()
+        ("inheritance", "definitions", "dependencies", "type_functions", "domain_checks", "casts", "generated"), ()
     )
     return Catalogue.from_rows(
         relations=[
@@ -283,7 +283,11 @@ def citext(*implicit: str) -> LabelledCatalogue:
             ("20000", "public", "plain", "r", "0"),
             ("20001", "public", "mixed", "r", "0"),
         ],
-        columns=[("20000", "1", "a", "25"), ("20001", "1", "a", "25"), ("20001", "2", "b", "30000")],
+        columns=[
+            ("20000", "1", "a", "25", "-1", "f"),
+            ("20001", "1", "a", "25", "-1", "f"),
+            ("20001", "2", "b", "30000", "-1", "f"),
+        ],
         functions=[("30001", "public", "citext_eq", "f")],
         operators=[("public", "=", "30001", "30000", "30000"), ("public", "@@", "30001", "0", "25")],
         types=[

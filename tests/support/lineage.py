@@ -85,6 +85,7 @@ class Corpus:
                     "domain_checks",
                     "casts",
                     "implicit",
+                    "generated",
                 ),
                 (),
             ),
