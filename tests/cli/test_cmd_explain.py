@@ -36,10 +36,10 @@ def test_what_masks_refuse(site: Site) -> None:
     policy = site.policy | {"allow": [{"name": "all", "groups": ["analysts"], "targets": ["orders"]}], "deny": []}
     site.policy = policy
     site.write()
-    result = site.run(*ALICE, "--sql", "copy customers to stdout")
+    result = site.run(*ALICE, "--sql", "explain select ssn from customers")
     assert "allow by all" in result.output
     assert "REFUSED all the same" in result.output
-    found = json.loads(site.run(*ALICE, "--sql", "copy customers to stdout", "--json").output)
+    found = json.loads(site.run(*ALICE, "--sql", "explain select ssn from customers", "--json").output)
     assert found["decision"] == "deny"
     assert found["refused_by_masks"]
 
