@@ -186,10 +186,10 @@ def _add(
             total.refuse("FETCH from a cursor that this session has not declared")
             continue
         for inner in cursor:
-            _add_one(total, inner, catalogue, parameter_types)
+            _add_one(total, inner, catalogue, parameter_types, counted=True)
             for executed in inner.executes:
                 for runs_inner in here.prepared(executed) or ():
-                    _add_one(total, runs_inner, catalogue, parameter_types)
+                    _add_one(total, runs_inner, catalogue, parameter_types, counted=True)
     return bound
 
 
@@ -240,8 +240,13 @@ def _add_one(
     parameter_types: Collection[int],
     *,
     by_name: bool = False,
+    counted: bool = False,
 ) -> None:
-    """Add what a statement does; ``by_name``: EXECUTE runs it, with parameters that aren't read."""
+    """Add what a statement does.
+
+    by_name  EXECUTE runs it, with parameters that aren't read
+    counted  it goes on with a cursor: what it compares was counted when that was declared
+    """
     total.verbs |= statement.verbs
     total.without_where = total.without_where or statement.without_where
     if statement.opaque is not None:
@@ -292,7 +297,7 @@ def _add_one(
             total.uses = None
         else:
             uses = uses_of(statement.lineage.uses, labelled)
-            total.uses += [_unread(use) if by_name else use for use in uses]
+            total.uses += [_unread(use) if by_name else use for use in uses if not (counted and use.kind == "probe")]
 
 
 def _unread(use: LabelUse) -> LabelUse:

@@ -28,6 +28,7 @@ def counted(sql: str, *parameters: bytes | None, formats: tuple[int, ...] = ()) 
         ("select id from accounts where balance = 1", ("", 0)),
         ("select 1 from customers where ssn = '1'; select 1 from customers where ssn = '2'", ("S", 2)),
         ("prepare p as select 1 from customers where ssn = any ($1); execute p ('{1,2}')", ("S", 1 + PROBES_AT_ONCE)),
+        ("declare c cursor for select id from customers where ssn = '1'; fetch c; fetch c", ("S", 1)),
         ("insert into customers (id, ssn) values (1, 'a'), (2, 'b')", ("S", 2)),
         ("insert into customers (id, ssn) select id, body from notes", ("S", PROBES_AT_ONCE)),
         ("update customers set email = 'x' where id = 1", ("E", 1)),
