@@ -19,6 +19,9 @@ MAX_SEQUENCE: Final = 4096
 here on, which shows them as before and only costs the search. What is longer doesn't wait for its end, which may never
 come."""
 
+MAX_KNOWN: Final = 256
+"""Sequences that are remembered, at most `MAX_SEQUENCE` bytes each: programs repeat their colours."""
+
 ZERO_WIDTH: Final = bytes([*range(0x08), *range(0x0E, 0x20), 0x7F])
 """The control characters that move nothing, ESC with them."""
 
@@ -61,6 +64,7 @@ class Splitter:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._known: dict[bytes, Sequence] = {}
 
     def feed(self, data: bytes) -> tuple[bytes, list[tuple[int, Sequence]]]:
         """The text, and the sequences with the offset in that text before which each stands."""
@@ -91,7 +95,12 @@ class Splitter:
             texts.append(data[pos:start])
             size += start - pos
             pos = search = found.end()
-            sequences.append((size, _sequence(found)))
+            sequence = self._known.get(found.group())
+            if sequence is None:
+                sequence = _sequence(found)
+                if len(self._known) < MAX_KNOWN:
+                    self._known[sequence.data] = sequence
+            sequences.append((size, sequence))
         texts.append(data[pos:])
         return b"".join(texts), sequences
 

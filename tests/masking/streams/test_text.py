@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 
 from gateway.masking.detectors import Match
 from gateway.masking.streams import TextStream
+from gateway.masking.streams import text as stream_text
 from gateway.masking.streams.private_keys import LONGEST
 from gateway.masking.streams.sequences import MAX_SEQUENCE
-from gateway.masking.streams.text import MAX_RUN, MAX_SPAN, STEP
+from gateway.masking.streams.text import MAX_RUN, MAX_SPAN
 
 from .finding import KEYRING, METHODS, PatternFinder, UnpleasantFinder, detection
 
 FINDER = PatternFinder()
+STEP = 16
+"""Short texts have many windows then, and values reach across them."""
 KEY = b"-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----"
 VALUES = [b"123-45-6789", b"alice@example.com", b"4111 1111 1111 1111", b"4111111111111111"]
 SEQUENCES = [
@@ -30,6 +33,14 @@ SEQUENCES = [
     b"\xc2\x9b7m",
     b"\x1bM",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_windows() -> Iterator[None]:
+    usual = stream_text.STEP
+    stream_text.STEP = STEP  # type: ignore[misc]  # a constant everywhere else
+    yield
+    stream_text.STEP = usual  # type: ignore[misc]  # see above
 
 
 def mask(*chunks: bytes, terminal: bool = True, finder: object = FINDER) -> bytes:
@@ -142,7 +153,7 @@ def test_a_sequence_that_is_too_long_is_text(end: bytes) -> None:
     stream = TextStream(detection(FINDER), KEYRING, terminal=True)
     for place in range(len(text)):
         stream.feed(text[place : place + 1])
-    assert stream.pending < 2 * STEP
+    assert stream.pending < FINDER.longest + 2 * STEP
 
 
 def test_a_sequence_that_never_ends_comes_out_at_the_end() -> None:
@@ -152,6 +163,13 @@ def test_a_sequence_that_never_ends_comes_out_at_the_end() -> None:
 def test_context_words_count_up_to_the_longest() -> None:
     assert mask(b"pin: 1234 1234") == b"pin:  1234"
     assert mask(b"pi", b"n:", b" 12", b"34 1234") == b"pin:  1234"
+
+
+@pytest.mark.parametrize("place", range(40))
+def test_what_stands_before_a_value_counts_wherever_windows_begin(place: int) -> None:
+    before = b"-" * place + b" "
+    assert mask(before + b"pin: 1234.") == before + b"pin: ."
+    assert mask(before + b"7123-45-6789.") == before + b"7123-45-6789."
 
 
 def test_the_strictest_mask_wins_where_values_overlap() -> None:
