@@ -281,6 +281,10 @@ class RowPlanner(Protocol):
     def hides(self) -> bool:
         """Whether labels of this database are hidden: texts that nobody can tell the source of are withheld then."""
 
+    @property
+    def searches(self) -> bool:
+        """Whether values are searched for, which takes texts in an encoding that is read."""
+
     def text(self, value: bytes) -> bytes:
         """A text that is no row's (an error's, a notification's), with what is found in it masked; else the same
         object."""

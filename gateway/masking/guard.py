@@ -103,6 +103,13 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
     return inference(operation, hidden)
 
 
+def unsearchable(operation: Operation) -> str | None:
+    """Why this is refused to a caller whose results are searched (`gateway.masking.detection`)."""
+    if "set_unsafe" in operation.verbs:
+        return f"values are searched for you here: {NEVER['set_unsafe']}"
+    return None
+
+
 def _copy_refused(operation: Operation, hidden: frozenset[str]) -> str | None:
     """COPY ... TO STDOUT passes where its rows can be masked, or provably hold nothing to mask."""
     copies, outputs = operation.copies, operation.outputs

@@ -23,7 +23,7 @@ from gateway.model import Durability, Factor, Method, MethodName, PrincipalKind
 from gateway.policy import values
 from gateway.policy.conditions import Network
 from gateway.policy.globs import names_nobody
-from gateway.policy.widths import width
+from gateway.policy.widths import is_anchored, width
 
 Text = Annotated[str, Parsed(values.parse_text, "name")]
 Glob = Annotated[str, Parsed(values.parse_glob, "name or glob")]
@@ -243,6 +243,11 @@ class DetectorEntry(Section, frozen=True):
         shortest, longest = width(self.pattern)
         if shortest == 0:
             raise ValueError("has a pattern that matches the empty text; write it so that it needs a character")
+        if is_anchored(self.pattern):
+            raise ValueError(
+                "has a pattern with ^, $, \\A or \\z: values stand amid other text, whose ends are nobody's; "
+                "write \\b where a word has to begin or end"
+            )
         if longest is None:
             if self.max_length is None:
                 raise ValueError(

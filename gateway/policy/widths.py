@@ -37,10 +37,18 @@ def width(pattern: str) -> Width:
     return found
 
 
+def is_anchored(pattern: str) -> bool:
+    """Whether a match depends on where the searched text begins or ends; ``pattern`` is one that RE2 accepts."""
+    walk = _Walk(pattern)
+    walk.alternatives()
+    return walk.anchored
+
+
 class _Walk:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern = _QUOTED.sub(lambda quoted: quoted[1] or re.escape(quoted[2]), pattern)
         self.at = 0
+        self.anchored = False
         # K is also the Kelvin sign, three bytes: where case doesn't matter, ASCII isn't one byte.
         self._ascii = _CHARACTER if _IGNORES_CASE.search(pattern) else _ASCII
 
@@ -84,6 +92,7 @@ class _Walk:
             case ".":
                 return _CHARACTER
             case "^" | "$":
+                self.anchored = True
                 return _NOTHING
             case _:
                 return self._ascii if character.isascii() else _CHARACTER
@@ -123,6 +132,7 @@ class _Walk:
         self.at = escape.end()
         match escape.lastgroup:
             case "nothing":
+                self.anchored = self.anchored or escape.group() in "AzZ"
                 return _NOTHING
             case "ascii":
                 return self._ascii

@@ -17,7 +17,7 @@ from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened,
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.audit.log import AuditLog
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded
-from gateway.masking import ProbeLimit, guard, probes
+from gateway.masking import ProbeLimit, guard, probes, unsearchable
 from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
 from gateway.recording import SessionHeader
 from gateway.recording.events import Source, around_text, with_text
@@ -252,7 +252,9 @@ class Corridor:
 
     def _decide(self, operation: Operation) -> _Remembered:
         decision = self.policy.decide(operation, self._gate.clock())
-        refusal = guard(operation, self.hidden) if decision.outcome is Outcome.ALLOW and self.hidden else None
+        refusal = None
+        if decision.outcome is Outcome.ALLOW and self.planner is not None:
+            refusal = guard(operation, self.hidden) or (unsearchable(operation) if self.planner.searches else None)
         synced = (
             decision.durability == "synced"
             or self.rules.durability == "synced"

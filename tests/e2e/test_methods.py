@@ -194,7 +194,7 @@ def test_joins_in_the_client_still_work(gateway: Ostiary, alice: Issued) -> None
     customers: dict[bool, list[Any]] = {}
     for binary in (False, True):
         with psycopg.connect(gateway.connection(alice)) as session, session.cursor(binary=binary) as cursor:
-            customers[binary] = cursor.execute("select id, ssn from customers order by id").fetchall()
+            customers[binary] = cursor.execute("select id, ssn from customers order by name").fetchall()
             of_orders = {one for (one,) in cursor.execute("select customer_id from orders").fetchall()}
         ids = [one for one, _ in customers[binary]]
         assert len(set(ids)) == guarded.CUSTOMERS + 1
@@ -206,8 +206,8 @@ def test_joins_in_the_client_still_work(gateway: Ostiary, alice: Issued) -> None
 
 def test_tokens_come_back_and_each_use_is_told(gateway: Ostiary, alice: Issued) -> None:
     with psycopg.connect(gateway.connection(alice)) as session:
-        emails = [email for (email,) in session.execute("select email from customers order by id").fetchall()]
-        again = [email for (email,) in session.execute("select email from customers order by id").fetchall()]
+        emails = [email for (email,) in session.execute("select email from customers order by name").fetchall()]
+        again = [email for (email,) in session.execute("select email from customers order by name").fetchall()]
     assert emails == again
     assert len(set(emails)) == guarded.CUSTOMERS + 1
     assert all(email.startswith("tok_") for email in emails)
@@ -247,7 +247,7 @@ def test_a_vault_that_cannot_write_ends_the_session(gateway: Ostiary, alice: Iss
 
 
 def test_a_reload_takes_a_new_key_in_living_sessions(gateway: Ostiary, alice: Issued) -> None:
-    ask = "select ssn from customers order by id limit 1"
+    ask = "select ssn from customers order by name limit 1"
     with psycopg.connect(gateway.connection(alice), autocommit=True) as session:
         (before,) = session.execute(ask).fetchone() or ("",)
         gateway.write(policy=policy("k2"))

@@ -97,6 +97,7 @@ TARGET = [
 
 class Planner:
     hides = True
+    searches = False
 
     def text(self, value: bytes) -> bytes:
         return value

@@ -23,6 +23,7 @@ class FakePlanner:
     """Never plans; stands for something being hidden."""
 
     hides = True
+    searches = False
 
     def text(self, value: bytes) -> bytes:
         raise AssertionError

@@ -27,6 +27,7 @@ cdef class Reading:
     cdef public object _unsure_names
     cdef public bint changes_catalogue
     cdef public bint unrestricted
+    cdef public bint searches
     cdef bint _current(self) except -1
     @cython.locals(read=_Read, shape=bytes)
     cpdef read(self, Ask ask, bytes encoding)

@@ -76,9 +76,12 @@ class Planner:
     @property
     def masks(self) -> bool:
         """False when nothing that it could do would change anything."""
-        return (
-            self.hides or self._detection is not None or any(method.name != "clear" for _, method in self._json_paths)
-        )
+        return self.hides or self.searches or any(method.name != "clear" for _, method in self._json_paths)
+
+    @property
+    def searches(self) -> bool:
+        """See `gateway.model.RowPlanner`."""
+        return self._detection is not None
 
     def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
         """See `gateway.model.RowPlanner`."""
@@ -193,6 +196,7 @@ class Reading:
     """One session's.
 
     unrestricted  nothing that a statement says decides anything: everything is allowed, nothing is hidden
+    searches      values are searched for in results
     said          the text that was read last, when the operation given is that of another text of its shape
                   (`gateway.sql.shapes`); else None
     """
@@ -216,6 +220,7 @@ class Reading:
         self._unsure_names = False
         self.changes_catalogue = False
         self.unrestricted = False
+        self.searches = False
         self.said: str | None = None
 
     # --- catalogue and rules ----------------------------------------------------------------------------------
@@ -244,6 +249,7 @@ class Reading:
         json_paths = [(path, policy.method_for((label,))) for path, label in places]
         planner = Planner(labelled, policy, self._readings.keyring, json_paths, hides=bool(hidden))
         self._planner = planner if planner.masks else None
+        self.searches = planner.searches
         self._corridor.see(hidden, self._planner)
 
     def _current(self) -> bool:

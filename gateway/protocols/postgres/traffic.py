@@ -20,6 +20,7 @@ from gateway.errors import GatewayError, PeerError, SessionEnded
 from gateway.model import RowRewriter, Verdict
 from gateway.net import StreamTransport
 from gateway.protocols.postgres import errors
+from gateway.protocols.postgres.operation import DECODED
 from gateway.protocols.postgres.reading import Reading
 from gateway.protocols.postgres.relay import Relay
 from gateway.protocols.postgres.state import Ask
@@ -241,6 +242,9 @@ class Traffic:
         relay = self._relay
         if relay.unsafe is not None and not reading.unrestricted:
             raise SessionEnded(f"the gateway can't read statements of this session: {relay.unsafe}")
+        if relay.encoding not in DECODED and reading.searches:
+            encoding = relay.encoding.decode("ascii", "replace")
+            raise SessionEnded(f"the gateway can't search values in {encoding}", hint="Set client_encoding to UTF8.")
         operation = reading.read(ask, relay.encoding)
         if operation is None:
             self._answering = True

@@ -173,6 +173,7 @@ class FakePlanner:
     ) -> None:
         self.hides = hides
         self.finds = finds
+        self.searches = bool(finds)
         self.unknown = unknown
         self.at_once = at_once
         self.planned = 0
