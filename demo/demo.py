@@ -30,6 +30,12 @@ from support.process import StartFailed, scratch_directory  # noqa: E402
 from support.psql import clean_environment  # noqa: E402
 from support.rsyslog import Rsyslog  # noqa: E402
 
+POLICY = {
+    **guarded.POLICY,
+    "labels": {**guarded.POLICY["labels"], "pci.card": {"detector": "payment_card"}},
+}
+"""What guards the data, and a detector for what lies where nobody expects it."""
+
 FLIP = (
     'import sys; name = sys.argv[1]; data = bytearray(open(name, "rb").read()); '
     'data[len(data) // 2] ^= 1; open(name, "wb").write(data)'
@@ -86,6 +92,18 @@ def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str]) -> l
             never=guarded.PROTECTED.pattern,
         ),
         Step(
+            "... and what nobody labelled is searched: a card number in a note",
+            psql("alice", "select 'paid by card 4111 1111 1111 1111, thanks' as note, count(*) from customers"),
+            (r"paid by card \*\*\*\*, thanks", r"\b51\b"),
+            never="4111",
+        ),
+        Step(
+            "... but she may not sort by what is masked, since the order would tell: the error says what to write",
+            psql("alice", "select id from customers order by ssn"),
+            (r"ssn may not decide in ORDER BY", r"pii\.ssn is masked for you"),
+            status=1,
+        ),
+        Step(
             "olivia, an owner, may see them in clear",
             psql("olivia", "select id, name, email, ssn from customers order by id limit 3"),
             (r"person1@private\.example", r"900-00-7001"),
@@ -109,7 +127,7 @@ def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str]) -> l
         Step(
             "each recording proves itself",
             "ostiary recordings verify",
-            (r"(?m)^ok .*complete", r"4 recordings, all verified"),
+            (r"(?m)^ok .*complete", r"6 recordings, all verified"),
         ),
         Step(
             "... a copy does, too, and one flipped byte disproves it",
@@ -132,7 +150,7 @@ def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str]) -> l
         Step(
             "how the gateway is",
             "ostiary status",
-            (r"\bready\b", r"1 denied", r"siem .*connected"),
+            (r"\bready\b", r"2 denied", r"siem .*connected"),
         ),
     ]
 
@@ -214,7 +232,7 @@ def run(checking: bool) -> int:
         gateway = Ostiary(
             pki,
             targets=[guarded.target(postgres, pki.ca)],
-            policy=guarded.POLICY,
+            policy=POLICY,
             environment=guarded.ENVIRONMENT,
             settings={
                 "node": {"name": "demo"},

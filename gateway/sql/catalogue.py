@@ -64,12 +64,14 @@ class Behind:
     untrusted   functions that aren't known to be harmless (see `Catalogue.called`), of its column types, too
     verbs       what a view's query does beside selecting
     rule_verbs  what rules do when it is written to
+    defaults    functions that aren't known to be harmless, and run when a row is written: defaults of columns call them
     """
 
     relations: frozenset[int] = frozenset()
     untrusted: frozenset[str] = frozenset()
     verbs: frozenset[str] = frozenset()
     rule_verbs: frozenset[str] = frozenset()
+    defaults: frozenset[str] = frozenset()
     opaque: str | None = None
 
 
@@ -347,14 +349,15 @@ def _direct(
     untrusted: dict[int, set[str]] = defaultdict(set)
     verbs: dict[int, set[str]] = defaultdict(set)
     rule_verbs: dict[int, set[str]] = defaultdict(set)
+    defaults: dict[int, set[str]] = defaultdict(set)
     opaque: dict[int, str] = {}
     for relation in relations.values():
         for _column, type_oid in relation.columns.values():
             untrusted[relation.oid].update(code.get(type_oid, ()))
     for oid, kind, other in dependencies:
-        if kind == "function":
+        if kind in {"function", "default"}:
             if _number(other) in names:
-                untrusted[_number(oid)].add(names[_number(other)])
+                (untrusted if kind == "function" else defaults)[_number(oid)].add(names[_number(other)])
         elif kind == "type":
             untrusted[_number(oid)].update(code.get(_number(other), ()))
     for oid, event, text in definitions:
@@ -368,13 +371,14 @@ def _direct(
         if statement.opaque is not None:
             opaque[number] = statement.opaque
         (verbs if event == "1" else rule_verbs)[number].update(statement.verbs - {"select", "create"})
-    touched = {*untrusted, *verbs, *rule_verbs, *opaque}
+    touched = {*untrusted, *verbs, *rule_verbs, *defaults, *opaque}
     return {
         oid: Behind(
             frozenset({oid}),
             frozenset(untrusted[oid]),
             frozenset(verbs[oid]),
             frozenset(rule_verbs[oid]),
+            frozenset(defaults[oid]),
             opaque.get(oid),
         )
         for oid in touched
@@ -402,6 +406,7 @@ def _closed(
             frozenset().union(*(part.untrusted for part in parts)),
             frozenset().union(*(part.verbs for part in parts)),
             frozenset().union(*(part.rule_verbs for part in parts)),
+            frozenset().union(*(part.defaults for part in parts)),
             next((part.opaque for part in parts if part.opaque is not None), None),
         )
     return closed

@@ -77,9 +77,19 @@ FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_ca
 WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
   AND r.ev_class OPERATOR(pg_catalog.>=) 16384
+UNION
+SELECT e.adrelid, 'default', coalesce(o.oprcode::pg_catalog.oid, d.refobjid)
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef e ON e.oid OPERATOR(pg_catalog.=) d.objid
+LEFT JOIN pg_catalog.pg_operator o ON o.oid OPERATOR(pg_catalog.=) d.refobjid
+  AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
+WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid
+  AND e.adrelid OPERATOR(pg_catalog.>=) 16384
+  AND (o.oid IS NOT NULL
+    OR d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid)
 """
-"""relation oid, 'relation' | 'function' | 'type', oid: what its view query, rules and row security policies use. The
-server records no dependency on its own functions: those are found in the definitions."""
+"""relation oid, 'relation' | 'function' | 'type', oid: what its view query, rules and row security policies use; or
+'default', oid: a function that the default of a column calls. The server records no dependency on its own functions:
+those are found in the definitions, and in defaults they are the DBA's business."""
 
 FUNCTIONS: Final = """
 SELECT p.oid, n.nspname, p.proname,

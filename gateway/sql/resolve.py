@@ -281,6 +281,7 @@ def _add_one(
             total.verbs |= behind.verbs
             if statement.verbs & _RULED:
                 total.verbs |= behind.rule_verbs
+                untrusted |= behind.defaults
             if behind.opaque is not None:
                 total.refuse(behind.opaque)
     oids = used | _swept(statement, catalogue)
