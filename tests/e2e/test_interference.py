@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.e2e
 
 DATA = twins.load()
 INFERENCE = twins.load_inference()
-FEW, MANY, SMITHS = 400, 20_000, 2_000
+FEW, MANY, SMITHS = 400, 20_000, 4_000
 
 ALLOWED, TOUCHING = 0.4, 0.6
 """Least share of cases that the gateway lets through whole, and that have to do with a protected column: statements
@@ -29,6 +30,13 @@ that are refused, or about nothing, would show nothing."""
 
 TOLD = 8
 """Findings that are made small and printed; the rest is counted."""
+
+
+OF_A_CLUSTER = re.compile(r"pg_stat_get_|_time\(|_lsn\(|txid_|_xact_id|_snapshot|_pid|inet_(server|client)_port")
+"""What differs from one cluster or moment to another, whatever lies in the tables: counters, clocks, transaction
+numbers, ports."""
+
+SAMPLE = re.compile(r"tablesample \w+ \([\d.]+\)")
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +134,9 @@ def test_sqlsmith_tells_nothing(pki: Pki, gateway: Ostiary, servers: tuple[Postg
          "--seed=4", f"--max-queries={SMITHS}"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    statements = [text.strip() for text in made.stdout.split(";\n") if text.strip()]
-    assert len(statements) >= SMITHS * 0.9
+    texts = [SAMPLE.sub(r"\g<0> repeatable (1)", text.strip()) for text in made.stdout.split(";\n") if text.strip()]
+    statements = [text for text in texts if not OF_A_CLUSTER.search(text)]
+    assert len(statements) >= SMITHS * 0.3
     cases = [Case((Step(text),), touches=True) for text in statements]
     outcomes = [masked.run(case) for case in cases]
     suspects = [case for case, outcome in zip(cases, outcomes, strict=True) if not outcome.same]
@@ -135,7 +144,8 @@ def test_sqlsmith_tells_nothing(pki: Pki, gateway: Ostiary, servers: tuple[Postg
     with Pair(gateway, twins.callers(pki, "everyone"), left) as control:
         findings = [case for case in suspects if control.run(case).same]
     assert not findings, "\n\n".join(f"{case}\n    {masked.run(case).difference()}" for case in findings[:TOLD])
-    assert sum(not outcome.failed for outcome in outcomes) >= 0.2 * len(outcomes)
+    # most of its statements sort and compare by whatever there is, which masks refuse
+    assert sum(not outcome.failed for outcome in outcomes) >= 0.1 * len(outcomes)
 
 
 @pytest.mark.parametrize("attempt", INFERENCE, ids=lambda attempt: attempt.name)

@@ -205,8 +205,8 @@ class Outcome:
 class Pair:
     """Two sessions of one caller, one in each database, opened anew after some cases and when one of them ended.
 
-    callers  the caller, under a new name each time: how many values one may compare is limited, and a minute later
-             it is another number
+    callers  the caller, under a new name for each session: how many values one may compare is limited, wherever, and
+             a minute later it is another number
     targets  the same one twice makes a pair that only what is random in a statement tells apart
     """
 
@@ -241,17 +241,17 @@ class Pair:
 
     def _open(self) -> None:
         self.close()
+        self._sessions = [self._connect(target) for target in self._targets]
+        self._left = SESSION_CASES
+
+    def _connect(self, target: str) -> RawClient:
         caller = next(self._callers)
         context = ssl.create_default_context(cafile=str(self._gateway.pki.ca))
         context.load_cert_chain(caller.certificate, caller.key)
-        self._sessions = [
-            RawClient(
-                host="localhost", port=self._gateway.port, user=caller.certificate.stem,
-                database=f"{target}/{DATABASE}", context=context,
-            )
-            for target in self._targets
-        ]  # fmt: skip
-        self._left = SESSION_CASES
+        return RawClient(
+            host="localhost", port=self._gateway.port, user=caller.certificate.stem, database=f"{target}/{DATABASE}",
+            context=context,
+        )  # fmt: skip
 
     def close(self) -> None:
         for session in self._sessions:
