@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 from gateway.sql.analysis import analyse
 from gateway.sql.harmless import EFFECTFUL, HARMLESS, HARMLESS_IN_INFORMATION_SCHEMA
 from gateway.sql.labels import LabelledCatalogue, close_labels
+from gateway.sql.lineage import Lineage
 from gateway.sql.names import Name
 
 Rows: TypeAlias = Sequence[Sequence[str | None]]
@@ -82,6 +83,7 @@ class Catalogue:
     generated_from  (relation, column number) of a generated column -> numbers of the columns that it is made of
     parents         child or partition -> what it inherits from
     view_columns    view -> where each output column comes from, see `from_rows`
+    view_lineage    view -> the flows of its query, where that says everything that can reach its columns
     uses            relation -> the relations that its query and rules read or write, one step
     behind          relation -> all that using it brings along
     ruled           relations with rules of their own: writing to them may do, and return, something else
@@ -99,6 +101,7 @@ class Catalogue:
     generated_from: Mapping[tuple[int, int], frozenset[int]]
     parents: Mapping[int, frozenset[int]]
     view_columns: Mapping[int, Sequence[tuple[int, int]]]
+    view_lineage: Mapping[int, Lineage]
     uses: Mapping[int, frozenset[int]]
     behind: Mapping[int, Behind]
     ruled: frozenset[int]
@@ -178,6 +181,7 @@ class Catalogue:
             generated_from=_frozen(made_of),
             parents=_frozen(parents),
             view_columns=dict(view_columns),
+            view_lineage=_view_lineage(definitions, direct),
             uses=_frozen(uses),
             behind=_closed(found, direct, uses, parents),
             ruled=frozenset(_number(oid) for oid, event, _text_of in definitions if event != "1"),
@@ -383,6 +387,19 @@ def _direct(
         )
         for oid in touched
     }
+
+
+def _view_lineage(definitions: Rows, direct: Mapping[int, Behind]) -> Mapping[int, Lineage]:
+    """View -> its query's lineage, where that can be followed and no code of the target's own takes part."""
+    found: dict[int, Lineage] = {}
+    for oid, event, text in definitions:
+        behind = direct.get(_number(oid), Behind())
+        if event != "1" or behind.untrusted or behind.opaque is not None:
+            continue
+        [statement] = analyse(text or "\0").statements
+        if statement.lineage is not None and statement.lineage.star is None:
+            found[_number(oid)] = statement.lineage
+    return found
 
 
 def _closed(

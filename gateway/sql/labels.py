@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
+from gateway.sql.lineage import labels_of, uses_of
 from gateway.sql.names import Name
 
 if TYPE_CHECKING:
@@ -100,12 +101,22 @@ def _closed(
     _inherit(catalogue, columns)
     _generate(catalogue, columns)
     # Views stand on views and on tables, nothing inherits from a view: repeat until nothing moves.
-    while _through_views(catalogue, columns):
-        pass
-    for (oid, number), found in list(columns.items()):
+    labelled = _labelled(catalogue, columns, unbound)
+    while _through_views(catalogue, columns, labelled):
+        labelled = _labelled(catalogue, columns, unbound)
+    return labelled
+
+
+def _labelled(
+    catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], unbound: tuple[tuple[str, str], ...]
+) -> LabelledCatalogue:
+    """As far as labels have reached."""
+    closed: dict[tuple[int, int], frozenset[str]] = {
+        column: frozenset(found) for column, found in columns.items() if found
+    }
+    for (oid, number), found in list(closed.items()):
         if number:
-            columns[oid, 0] |= found
-    closed = {column: frozenset(found) for column, found in columns.items() if found}
+            closed[oid, 0] = closed.get((oid, 0), _NONE) | found
     numbers = {
         oid: {name: number for number, (name, _type) in catalogue.relations[oid].columns.items()}
         for oid, number in closed
@@ -164,7 +175,9 @@ def _share(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], sourc
     return moved
 
 
-def _through_views(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]]) -> bool:
+def _through_views(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], labelled: LabelledCatalogue) -> bool:
+    """One step further; ``labelled`` is what ``columns`` say. Labels only ever come to a column, so repeating it until
+    nothing moves finds all of them."""
     moved = False
     for oid, relation in catalogue.relations.items():
         if relation.kind not in _VIEWS or not relation.columns:
@@ -175,13 +188,30 @@ def _through_views(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]
             if other in catalogue.relations:
                 for number in catalogue.relations[other].columns:
                     everything |= columns.get((other, number), set())
+        followed = _followed(catalogue, oid, labelled)
         origins = catalogue.view_columns.get(oid, ())
         for position, number in enumerate(sorted(relation.columns)):
             origin = origins[position] if position < len(origins) else (0, 0)
             # (oid, 0) is a whole row; an unknown relation could hold anything that the view reads.
             plain = origin[1] != 0 and origin[0] in catalogue.relations
-            found = columns.get(origin, set()) if plain else everything
+            if plain:
+                found = columns.get(origin, set())
+            else:
+                found = everything if followed is None else everything & followed[position]
             if not found <= columns[oid, number]:
                 columns[oid, number] |= found
                 moved = True
     return moved
+
+
+def _followed(catalogue: Catalogue, view: int, labelled: LabelledCatalogue) -> list[frozenset[str]] | None:
+    """What each column of a view can hold by its query's lineage; None: anything that the view reads.
+
+    A query that decides by a labelled column tells of it in each expression: how many rows a group has, which is first.
+    """
+    lineage = catalogue.view_lineage.get(view)
+    if lineage is None or lineage.outputs is None or len(lineage.outputs) != len(catalogue.relations[view].columns):
+        return None
+    if any(True for _ in uses_of(lineage.uses, labelled)):
+        return None
+    return [labels_of(sources, labelled) for sources in lineage.outputs]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from gateway.sql import Catalogue, LabelledCatalogue, Name
 from gateway.sql.catalogue import Rows
 
@@ -20,8 +22,7 @@ def test_where_labels_reach(labelled: LabelledCatalogue) -> None:
         "customers.ssn": {"pii.ssn"},
         "v_plain.x": {"pii.ssn"},  # a plain column under another name
         "v_deep.y": {"pii.ssn"},  # a view on a view
-        "v_expr.u": {"pii.ssn"},  # an expression: everything that the view depends on
-        "v_evil.evil": {"pii.ssn"},
+        "v_evil.evil": {"pii.ssn"},  # a function that nobody read: everything that the view depends on
         "v_sleep.slept": {"pii.ssn"},
         "v_union.a": {"pii.ssn"},
         "mv.ssn": {"pii.ssn"},
@@ -64,7 +65,7 @@ def test_places_in_json(catalogue: Catalogue) -> None:
     catalogue = replace(catalogue, relations={**catalogue.relations, customers: as_json})
     bound = catalogue.bind([], frozenset({"x"}))
     assert bound.by_path == {(customers, ssn): {"x"}}
-    assert {"customers.ssn", "v_plain.x", "v_expr.u"} <= reach(bound).keys()
+    assert {"customers.ssn", "v_plain.x", "v_evil.evil"} <= reach(bound).keys()
     assert bound.relation_labels(plain) == {"x"}
     assert bound.labels == {"x"}
     assert catalogue.bind([("public.customers.ssn", "x")], frozenset({"x"})).by_path == {(customers, ssn): frozenset()}
@@ -74,10 +75,52 @@ def test_nothing_bound(catalogue: Catalogue) -> None:
     assert catalogue.bind([]).columns == {}
 
 
-def test_a_view_without_described_columns_counts_as_expressions(catalogue: Catalogue) -> None:
-    found = reach(replace(catalogue, view_columns={}).bind([("public.customers.ssn", "x")]))
+def test_a_view_that_nothing_is_known_of_counts_as_expressions(catalogue: Catalogue) -> None:
+    unknown = replace(catalogue, view_columns={}, view_lineage={})
+    found = reach(unknown.bind([("public.customers.ssn", "x")]))
     assert found["v_plain.id"] == {"x"}
     assert found["v_deep.y"] == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("query", "labelled"),
+    [
+        ("SELECT people.city AS a, count(*) AS b FROM public.people GROUP BY people.city", set()),
+        ("SELECT people.city AS a, max(people.email) AS b FROM public.people GROUP BY people.city", {"b"}),
+        ("SELECT 1 AS a, count(*) AS b FROM public.people GROUP BY people.email", {"a", "b"}),
+        ("SELECT 1 AS a, count(*) AS b FROM public.people WHERE (people.email ~~ 'a%'::text)", {"a", "b"}),
+        ("SELECT 1 AS a, evil() AS b FROM public.people", {"a", "b"}),
+        ("SELECT 1 AS a, (SELECT x.b FROM public.other x) AS b", set()),
+    ],
+    ids=["aggregate", "of the label", "grouped by it", "chosen by it", "code", "another relation"],
+)
+def test_expressions_of_a_view_carry_what_reaches_them(query: str, labelled: set[str]) -> None:
+    empty: dict[str, Rows] = dict.fromkeys(
+        ("inheritance", "operators", "types", "type_functions", "domain_checks", "casts", "implicit", "generated"), ()
+    )
+    uses_evil = [("30000", "function", "40000")] if "evil" in query else []
+    catalogue = Catalogue.from_rows(
+        relations=[
+            ("20000", "public", "people", "r", "0"),
+            ("20001", "public", "other", "r", "0"),
+            ("30000", "public", "seen", "v", "0"),
+        ],
+        columns=[
+            ("20000", "1", "city", "25", "-1", "f"),
+            ("20000", "2", "email", "25", "-1", "f"),
+            ("20001", "1", "b", "25", "-1", "f"),
+            ("30000", "1", "a", "25", "-1", "f"),
+            ("30000", "2", "b", "25", "-1", "f"),
+        ],
+        definitions=[("30000", "1", query)],
+        dependencies=[("30000", "relation", "20000"), ("30000", "relation", "20001"), *uses_evil],
+        functions=[("40000", "public", "evil", "f")],
+        schemas=[("public",)],
+        view_columns={30000: [(0, 0), (0, 0)]},
+        **empty,
+    )
+    found = reach(catalogue.bind([("public.people.email", "pii.email")]))
+    assert {name.removeprefix("seen.") for name in found if name.startswith("seen.")} == labelled
 
 
 def test_a_generated_column_holds_what_it_is_made_of() -> None:
