@@ -92,6 +92,7 @@ class Catalogue:
     operators       name -> every such operator
     types           name -> such types; type_functions: type -> functions that its values may run; type_parts: type ->
                     the types that its values are made of, itself included
+    row_types       row type -> its relation
     everywhere      functions of casts between the server's own types: any statement may run them
     """
 
@@ -112,6 +113,7 @@ class Catalogue:
     type_schemas: Mapping[int, str]
     type_functions: Mapping[int, frozenset[str]]
     type_parts: Mapping[int, frozenset[int]]
+    row_types: Mapping[int, int]
     everywhere: frozenset[str]
 
     @classmethod
@@ -192,6 +194,7 @@ class Catalogue:
             type_schemas={_number(row[0]): _text(row[1]) for row in types},
             type_functions=code,
             type_parts={oid: frozenset(_reach(oid, parts)) for oid in parts},
+            row_types={_number(row[0]): int(row[5]) for row in types if row[5] is not None and int(row[5]) in found},
             everywhere=everywhere,
         )
 

@@ -100,9 +100,9 @@ def _closed(
     _generate(catalogue, columns)
     _inherit(catalogue, columns)
     _generate(catalogue, columns)
-    # Views stand on views and on tables, nothing inherits from a view: repeat until nothing moves.
+    # Views and stored rows stand on each other and on tables, nothing inherits from a view: repeat until nothing moves.
     labelled = _labelled(catalogue, columns, unbound)
-    while _through_views(catalogue, columns, labelled):
+    while _through_views(catalogue, columns, labelled) or _through_row_types(catalogue, columns, labelled):
         labelled = _labelled(catalogue, columns, unbound)
     return labelled
 
@@ -201,6 +201,22 @@ def _through_views(catalogue: Catalogue, columns: dict[tuple[int, int], set[str]
             if not found <= columns[oid, number]:
                 columns[oid, number] |= found
                 moved = True
+    return moved
+
+
+def _through_row_types(
+    catalogue: Catalogue, columns: dict[tuple[int, int], set[str]], labelled: LabelledCatalogue
+) -> bool:
+    """A column whose type is, or has in it, the row type of a relation can hold that relation's rows. See
+    `_through_views`."""
+    moved = False
+    for oid, relation in catalogue.relations.items():
+        for number, (_name, type_oid) in relation.columns.items():
+            for part in catalogue.type_parts.get(type_oid, ()):
+                found = labelled.relation_labels(catalogue.row_types.get(part, 0))
+                if not found <= columns.get((oid, number), _NONE):
+                    columns[oid, number] |= found
+                    moved = True
     return moved
 
 

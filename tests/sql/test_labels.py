@@ -123,6 +123,23 @@ def test_expressions_of_a_view_carry_what_reaches_them(query: str, labelled: set
     assert {name.removeprefix("seen.") for name in found if name.startswith("seen.")} == labelled
 
 
+def test_stored_rows_carry_the_labels_of_their_relation(catalogue: Catalogue) -> None:
+    """A column whose type is a labelled table's row type, and a view of one of its fields."""
+    [customers] = catalogue.named(Name("public", "customers"))
+    [orders] = catalogue.named(Name("public", "orders"))
+    relation = catalogue.relations[orders]
+    held = replace(relation, columns={**relation.columns, 99: ("held", 70_000)})
+    changed = replace(
+        catalogue,
+        relations={**catalogue.relations, orders: held},
+        row_types={70_001: customers},
+        type_parts={70_000: frozenset({70_000, 70_001})},
+    )
+    found = reach(changed.bind([("public.customers.ssn", "x")]))
+    assert found["orders.held"] == {"x"}
+    assert "orders.total" not in found
+
+
 def test_a_generated_column_holds_what_it_is_made_of() -> None:
     empty: dict[str, Rows] = dict.fromkeys(
         (
