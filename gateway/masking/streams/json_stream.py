@@ -48,7 +48,7 @@ _SHORT: Final = {b'"': b'"', b"\\": b"\\", b"/": b"/", b"b": b"\b", b"f": b"\f",
 _SPECIAL: Final = re.compile(rb'[\x00-\x1f"\\]')
 _BODY: Final = re.compile(
     rb'(?:[^"\\\x00-\x1f]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}'
-    rb'|(?P<high>\\u[dD][89abAB][0-9a-fA-F]{2})|\\u[0-9a-fA-F]{4}|\\["\\/bfnrt])*+'
+    rb'|(?P<high>\\u[dD][89abAB][0-9a-fA-F]{2})|\\u[0-9a-fA-F]{4}|\\["\\/bfnrt])*'
 )
 """What may stand in a string (RFC 8259, section 7). ``high`` is half of a character; the other half may be to come."""
 

@@ -27,10 +27,10 @@ ZERO_WIDTH: Final = bytes([*range(0x08), *range(0x0E, 0x20), 0x7F])
 
 _BEGIN: Final = re.compile(rb"[\x00-\x07\x0e-\x1f\x7f]|\xc2(?:[\x80-\x9f]|\Z)")
 
-_STRING: Final = rb"[^%(ends)s\x18\x1a\x1b\xc2]*+(?:\xc2(?!\x9c)[^%(ends)s\x18\x1a\x1b\xc2]*+)*+"
+_STRING: Final = rb"[^%(ends)s\x18\x1a\x1b\xc2]*+(?:\xc2(?!\x9c)[^%(ends)s\x18\x1a\x1b\xc2]*+)*"
 _WHOLE: Final = re.compile(
     rb"(?:\x1b\[|\xc2\x9b)(?P<numbers>[\x00-\x17\x19\x1c-\x3f\x7f]*+)(?:[\x40-\x7e]|(?=[\x18\x1a\x1b\x80-\xff]))"
-    rb"|(?:\x1b\]|\xc2\x9d)(?:[0-9]{1,4};)?+(?P<title>%(title)s)(?:\x07|%(end)s)"
+    rb"|(?:\x1b\]|\xc2\x9d)(?:[0-9]{1,4};)?(?P<title>%(title)s)(?:\x07|%(end)s)"
     rb"|(?:\x1b[PX^_]|\xc2[\x90\x98\x9e\x9f])(?P<body>%(body)s)%(end)s"
     rb"|\x1b[\x20-\x2f]++(?:[\x30-\x7e]|(?=[^\x20-\x7e]))"
     rb"|\x1b[\x30-\x4f\x51-\x57\x59\x5a\x5c\x60-\x7e]"
