@@ -116,7 +116,7 @@ class _Text:
         self.delimiter = form.delimiter
         self._null = form.null
         special = re.escape(form.delimiter)
-        self._cell = re.compile(rb"(?:[^\\\n%s]++|\\[^\n])*" % special, re.DOTALL)
+        self._cell = re.compile(rb"(?:[^\\\n%s]|\\[^\n])*+" % special, re.DOTALL)
         self._escape = re.compile(rb"\\(.)", re.DOTALL)
         self._written = re.compile(rb"[\b\f\n\r\t\v\\%s]" % special)
 
@@ -154,7 +154,7 @@ class _Csv:
         self._alone = columns == 1
         quote, escape, delimiter = (re.escape(byte) for byte in (form.quote, form.escape, form.delimiter))
         self._cell = re.compile(
-            rb"%(q)s(?:[^%(q)s%(e)s]++|%(e)s[%(q)s%(e)s])*%(q)s(?!%(q)s)|[^%(d)s%(q)s\r\n]*+"
+            rb"%(q)s(?:[^%(q)s%(e)s]|%(e)s[%(q)s%(e)s])*+%(q)s|[^%(d)s%(q)s\r\n]*+"
             % {b"q": quote, b"e": escape, b"d": delimiter}
         )
         self._escape = re.compile(rb"%s([%s%s])" % (escape, quote, escape))

@@ -15,8 +15,8 @@ from gateway.masking.rows import framed
 MAX_DIMENSIONS = 6
 """PostgreSQL's MAXDIM."""
 
-_BOUNDS = re.compile(rb"(?:\[-?\d+:-?\d+\])+=")
-_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.)*)"', re.DOTALL)
+_BOUNDS = re.compile(rb"(?:\[-?\d+:-?\d+\]){1,6}=")
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _PLAIN = re.compile(rb'[^",{}\\\s]++')
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SPECIAL = re.compile(rb'(["\\])')

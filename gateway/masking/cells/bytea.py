@@ -12,7 +12,7 @@ from gateway.masking.cells.parsing import Malformed, Rewrite
 
 _HEX = b"\\x"
 _ESCAPE = re.compile(rb"\\(\\|[0-3][0-7]{2})")
-_ESCAPED = re.compile(rb"(?:[^\\]++|\\(?:\\|[0-3][0-7]{2}))*", re.DOTALL)
+_ESCAPED = re.compile(rb"(?:[^\\]|\\\\|\\[0-3][0-7][0-7])*+", re.DOTALL)
 
 
 def is_text(data: bytes) -> bool:

@@ -11,7 +11,7 @@ import re
 from gateway.masking.cells.parsing import ByType, Malformed, Pieces, Rewrite, int32, sized
 from gateway.masking.rows import framed
 
-_QUOTED = re.compile(rb'"((?:[^"\\]++|\\.|"")*)"(?!")', re.DOTALL)
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.|"")*+)"', re.DOTALL)
 _PLAIN = re.compile(rb'[^",()\\\s]*+')
 _ESCAPED = re.compile(rb'\\(.)|"(")', re.DOTALL)
 _SPECIAL = re.compile(rb'(["\\])')

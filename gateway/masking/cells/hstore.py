@@ -14,7 +14,7 @@ from gateway.masking.cells.arrays import quote
 from gateway.masking.cells.parsing import Malformed, Pieces, Rewrite, int32, sized
 from gateway.masking.rows import framed
 
-_PAIR = re.compile(rb'"((?:[^"\\]++|\\.)*)"=>(?:NULL|"((?:[^"\\]++|\\.)*)")', re.DOTALL)
+_PAIR = re.compile(rb'"((?:[^"\\]|\\.)*+)"=>(?:NULL|"((?:[^"\\]|\\.)*+)")', re.DOTALL)
 _BETWEEN = b", "
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 

@@ -9,28 +9,19 @@ import re
 
 from gateway.masking.cells.parsing import Malformed, Pieces, Rewrite
 
-_ATTRIBUTE = rb"""\s++[^\s"'<>/=]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+')"""
-_TOKEN = re.compile(
-    rb"""
-      (?P<text>[^<]++)
-    | <!--(?P<comment>(?:[^-]++|-(?!-))*)-->
-    | <!\[CDATA\[(?P<cdata>(?:[^\]]++|\](?!\]>))*)\]\]>
-    | <\?(?P<instruction>(?:[^?]++|\?(?!>))*)\?>
-    | <!DOCTYPE(?P<doctype>[^\[<>]*+)>
-    | </[^\s"'<>/=]++\s*+>
-    | <[^\s"'<>/=!?]++(?P<attributes>(?:"""
-    + _ATTRIBUTE
-    + rb""")*)\s*+/?>
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_VALUE = re.compile(rb"""=\s*+(?:"([^"]*+)"|'([^']*+)')""")
+_TEXT = re.compile(rb"[^<]++")
+_DOCTYPE = re.compile(rb"<!DOCTYPE([^\[<>]*+)>")
+_END_TAG = re.compile(rb"""</[^\s"'<>/=]++\s*+>""")
+_START_TAG = re.compile(rb"""<[^\s"'<>/=!?]++""")
+_ATTRIBUTE = re.compile(rb"""\s++[^\s"'<>/=]++\s*+=\s*+(?:"([^"<]*+)"|'([^'<]*+)')""")
+_TAG_ENDS = re.compile(rb"\s*+/?>")
+_SECTIONS = ((b"<!--", b"-->", b""), (b"<![CDATA[", b"]]>", b"****"), (b"<?", b"?>", None))
+"""Begin, end, and what it becomes when something is found in it: what a method writes could end it early."""
+
 _REFERENCE = re.compile(rb"&(?:(lt|gt|amp|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{1,6}));")
 _NAMED = {b"lt": b"<", b"gt": b">", b"amp": b"&", b"quot": b'"', b"apos": b"'"}
 _SPECIAL = re.compile(rb"[<>&\"']")
 _REFERENCES = {character: b"&" + name + b";" for name, character in _NAMED.items()}
-_VERBATIM = {"comment": b"", "cdata": b"****", "instruction": None, "doctype": None}
-"""What a section becomes in which something is found: what a method writes could end it early."""
 
 
 def rewrite(value: bytes, text: Rewrite) -> bytes:
@@ -38,26 +29,52 @@ def rewrite(value: bytes, text: Rewrite) -> bytes:
     pieces = Pieces(value)
     pos = 0
     while pos < len(value):
-        token = _TOKEN.match(value, pos)
-        if token is None:
-            raise Malformed("not XML")
-        pos = token.end()
-        if token["text"] is not None:
-            _reference(pieces, token.start(), pos, token["text"], text)
-        elif token["attributes"]:
-            offset = token.start("attributes")
-            for attribute in _VALUE.finditer(token["attributes"]):
-                group = 1 if attribute[1] is not None else 2
-                start, end = attribute.span(group)
-                _reference(pieces, offset + start, offset + end, attribute[group], text)
+        if (token := _TEXT.match(value, pos)) is not None:
+            _reference(pieces, pos, token.end(), token[0], text)
+            pos = token.end()
+        elif (token := _END_TAG.match(value, pos)) is not None:
+            pos = token.end()
+        elif (token := _START_TAG.match(value, pos)) is not None:
+            pos = _attributes(pieces, value, token.end(), text)
+        elif (token := _DOCTYPE.match(value, pos)) is not None:
+            _verbatim(pieces, *token.span(1), token[1], text, None)
+            pos = token.end()
         else:
-            for name, instead in _VERBATIM.items():
-                content = token[name]
-                if content and text(content) is not content:
-                    if instead is None:
-                        raise Malformed("something to mask stands where nothing else can")
-                    pieces.replace(*token.span(name), instead)
+            pos = _section(pieces, value, pos, text)
     return pieces.whole()
+
+
+def _attributes(pieces: Pieces, value: bytes, pos: int, text: Rewrite) -> int:
+    """The rest of a start tag; gives where it ends."""
+    while (attribute := _ATTRIBUTE.match(value, pos)) is not None:
+        group = 1 if attribute[1] is not None else 2
+        _reference(pieces, *attribute.span(group), attribute[group], text)
+        pos = attribute.end()
+    end = _TAG_ENDS.match(value, pos)
+    if end is None:
+        raise Malformed("not XML")
+    return end.end()
+
+
+def _section(pieces: Pieces, value: bytes, pos: int, text: Rewrite) -> int:
+    """A comment, CDATA or processing instruction; gives where it ends."""
+    for begin, end, instead in _SECTIONS:
+        if value.startswith(begin, pos):
+            start = pos + len(begin)
+            stop = value.find(end, start)
+            content = value[start:stop]
+            if stop < 0 or (begin == b"<!--" and (b"--" in content or content.endswith(b"-"))):
+                break
+            _verbatim(pieces, start, stop, content, text, instead)
+            return stop + len(end)
+    raise Malformed("not XML")
+
+
+def _verbatim(pieces: Pieces, start: int, stop: int, content: bytes, text: Rewrite, instead: bytes | None) -> None:
+    if content and text(content) is not content:
+        if instead is None:
+            raise Malformed("something to mask stands where nothing else can")
+        pieces.replace(start, stop, instead)
 
 
 def _reference(pieces: Pieces, start: int, end: int, content: bytes, text: Rewrite) -> None:
