@@ -16,6 +16,7 @@ from typing import Final
 
 from gateway.errors import PeerError
 from gateway.masking.rows import framed
+from gateway.masking.substitution import escaped_character, substituted
 from gateway.model import CopyFormat, RowRewriter
 
 Value = bytes | None
@@ -128,7 +129,7 @@ class _Text:
     def value(self, raw: bytes) -> Value:
         if raw == self._null:
             return None
-        return self._escape.sub(self._character, raw) if b"\\" in raw else raw
+        return substituted(self._escape, self._character, raw) if b"\\" in raw else raw
 
     def _character(self, found: re.Match[bytes]) -> bytes:
         character = found.group(1)
@@ -141,7 +142,7 @@ class _Text:
     def written(self, value: Value) -> bytes:
         if value is None:
             return self._null
-        return self._written.sub(lambda found: _ESCAPES.get(found.group(), b"\\" + found.group()), value)
+        return substituted(self._written, lambda found: _ESCAPES.get(found.group(), b"\\" + found.group()), value)
 
 
 class _Csv:
@@ -160,7 +161,7 @@ class _Csv:
         self._escape = re.compile(rb"%s([%s%s])" % (escape, quote, escape))
         self._inside = re.compile(rb"[%s%s]" % (quote, escape))
         self._special = re.compile(rb"[%s%s\r\n]" % (delimiter, quote))
-        self._escaped = form.escape.replace(b"\\", b"\\\\") + rb"\g<0>"
+        self._before = form.escape
 
     def split(self, line: bytes) -> list[bytes]:
         if self._quote not in line and b"\n" not in line and b"\r" not in line:
@@ -172,13 +173,15 @@ class _Csv:
             return None
         if not raw.startswith(self._quote):
             return raw
-        return self._escape.sub(rb"\1", raw[1:-1])
+        return substituted(self._escape, escaped_character, raw[1:-1])
 
     def written(self, value: Value) -> bytes:
         if value is None:
             return self._null
         if value == self._null or (self._alone and value == b"\\.") or self._special.search(value) is not None:
-            return self._quote + self._inside.sub(self._escaped, value) + self._quote
+            return (
+                self._quote + substituted(self._inside, lambda found: self._before + found.group(), value) + self._quote
+            )
         return value
 
 

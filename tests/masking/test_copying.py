@@ -25,7 +25,7 @@ TEXTS = st.builds(
     CopyFormat,
     delimiter=st.sampled_from([b"\t", b",", b"|", b"-", b"\x01", b'"', b"N"]),
     null=st.sampled_from([b"\\N", b""]),
-)
+).filter(lambda form: form.delimiter not in form.null)  # the server refuses it, too
 CSVS = st.builds(
     CopyFormat,
     kind=st.just("csv"),

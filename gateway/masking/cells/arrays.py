@@ -11,6 +11,7 @@ import re
 
 from gateway.masking.cells.parsing import ByType, Malformed, Pieces, Rewrite, int32, sized
 from gateway.masking.rows import framed
+from gateway.masking.substitution import escaped_character, substituted, with_backslash
 
 MAX_DIMENSIONS = 6
 """PostgreSQL's MAXDIM."""
@@ -19,7 +20,7 @@ _BOUNDS = re.compile(rb"(?:\[-?\d+:-?\d+\]){1,6}=")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _PLAIN = re.compile(rb'[^",{}\\\s]++')
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
-_SPECIAL = re.compile(rb'(["\\])')
+_SPECIAL = re.compile(rb'["\\]')
 
 _OPEN, _CLOSE, _COMMA = b"{},"
 _HEADER = 12
@@ -60,7 +61,7 @@ def _element(value: bytes, pos: int, element: Rewrite, pieces: Pieces) -> int:
     quoted = _QUOTED.match(value, pos)
     if quoted is not None:
         content = quoted[1]
-        shown = _ESCAPED.sub(rb"\1", content) if b"\\" in content else content
+        shown = substituted(_ESCAPED, escaped_character, content) if b"\\" in content else content
         end = quoted.end()
     else:
         plain = _PLAIN.match(value, pos)
@@ -77,7 +78,7 @@ def _element(value: bytes, pos: int, element: Rewrite, pieces: Pieces) -> int:
 
 def quote(value: bytes) -> bytes:
     """A value as it stands in quotes inside an array or an hstore."""
-    return b'"' + _SPECIAL.sub(rb"\\\1", value) + b'"'
+    return b'"' + substituted(_SPECIAL, with_backslash, value) + b'"'
 
 
 def rewrite_binary(value: bytes, by_type: ByType) -> bytes:

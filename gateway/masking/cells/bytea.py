@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from gateway.masking.cells.parsing import Malformed, Rewrite
+from gateway.masking.substitution import substituted
 
 _HEX = b"\\x"
 _ESCAPE = re.compile(rb"\\(\\|[0-3][0-7]{2})")
@@ -35,7 +36,7 @@ def decode(value: bytes) -> bytes:
             raise Malformed("not a bytea: no hexadecimal digits") from None
     if _ESCAPED.fullmatch(value) is None:
         raise Malformed("not a bytea: an unknown escape")
-    return _ESCAPE.sub(lambda found: b"\\" if found[1] == b"\\" else bytes([int(found[1], 8)]), value)
+    return substituted(_ESCAPE, lambda found: b"\\" if found[1] == b"\\" else bytes([int(found[1], 8)]), value)
 
 
 def rewrite_text(value: bytes, text: Rewrite) -> bytes | None:

@@ -10,11 +10,12 @@ import re
 
 from gateway.masking.cells.parsing import ByType, Malformed, Pieces, Rewrite, int32, sized
 from gateway.masking.rows import framed
+from gateway.masking.substitution import doubled, escaped_character, substituted
 
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.|"")*+)"', re.DOTALL)
 _PLAIN = re.compile(rb'[^",()\\\s]*+')
 _ESCAPED = re.compile(rb'\\(.)|"(")', re.DOTALL)
-_SPECIAL = re.compile(rb'(["\\])')
+_SPECIAL = re.compile(rb'["\\]')
 
 _OPEN, _CLOSE, _COMMA = b"(),"
 
@@ -31,7 +32,7 @@ def rewrite_text(value: bytes, field: Rewrite) -> bytes:
         if quoted is not None:
             content = quoted[1]
             escaped = b"\\" in content or b'"' in content
-            shown = _ESCAPED.sub(rb"\1\2", content) if escaped else content
+            shown = substituted(_ESCAPED, escaped_character, content) if escaped else content
             pos = quoted.end()
         else:
             plain = _PLAIN.match(value, start)
@@ -40,7 +41,9 @@ def rewrite_text(value: bytes, field: Rewrite) -> bytes:
         if pos > start:
             masked = field(shown)
             if masked is not shown:
-                pieces.replace(start, pos, b"" if masked is None else b'"' + _SPECIAL.sub(rb"\1\1", masked) + b'"')
+                pieces.replace(
+                    start, pos, b"" if masked is None else b'"' + substituted(_SPECIAL, doubled, masked) + b'"'
+                )
         byte = value[pos] if pos < len(value) else -1
         if byte == _CLOSE:
             break

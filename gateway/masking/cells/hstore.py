@@ -13,6 +13,7 @@ import re
 from gateway.masking.cells.arrays import quote
 from gateway.masking.cells.parsing import Malformed, Pieces, Rewrite, int32, sized
 from gateway.masking.rows import framed
+from gateway.masking.substitution import escaped_character, substituted
 
 _PAIR = re.compile(rb'"((?:[^"\\]|\\.)*+)"=>(?:NULL|"((?:[^"\\]|\\.)*+)")', re.DOTALL)
 _BETWEEN = b", "
@@ -34,7 +35,7 @@ def rewrite_text(value: bytes, item: Rewrite) -> bytes:
             content = pair[group]
             if content is None:
                 continue
-            shown = _ESCAPED.sub(rb"\1", content) if b"\\" in content else content
+            shown = substituted(_ESCAPED, escaped_character, content) if b"\\" in content else content
             masked = item(shown)
             if masked is not shown:
                 start, end = pair.start(group) - 1, pair.end(group) + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from gateway.masking.cells.parsing import Malformed, Pieces, Rewrite
+from gateway.masking.substitution import substituted
 
 _TEXT = re.compile(rb"[^<]++")
 _DOCTYPE = re.compile(rb"<!DOCTYPE([^\[<>]*+)>")
@@ -79,10 +80,10 @@ def _verbatim(pieces: Pieces, start: int, stop: int, content: bytes, text: Rewri
 
 def _reference(pieces: Pieces, start: int, end: int, content: bytes, text: Rewrite) -> None:
     """A text or an attribute, in which characters may be written as references."""
-    shown = _REFERENCE.sub(_character, content) if b"&" in content else content
+    shown = substituted(_REFERENCE, _character, content) if b"&" in content else content
     masked = text(shown)
     if masked is not shown:
-        piece = b"" if masked is None else _SPECIAL.sub(lambda special: _REFERENCES[special[0]], masked)
+        piece = b"" if masked is None else substituted(_SPECIAL, lambda special: _REFERENCES[special[0]], masked)
         pieces.replace(start, end, piece)
 
 
