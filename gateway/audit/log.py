@@ -329,10 +329,14 @@ def _keep(segment: Path, tail: Tail) -> str:
             if path.read_bytes() == tail.rest:  # killed between keeping and cutting: it is kept already
                 return name
             continue
-        with os.fdopen(fd, "wb") as file:
-            file.write(tail.rest)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(tail.rest)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink()  # on a full disk each try would leave an empty one
+            raise
         _sync_directory(segment.parent)
         return name
     raise OSError(f"a thousand torn lines at one place of {segment.name}")

@@ -174,6 +174,37 @@ def test_a_retry_takes_up_the_chain_behind_what_was_written(open_log: OpenLog, m
         log.retry()
 
 
+def test_retries_on_a_full_disk_leave_nothing_behind(open_log: OpenLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of no bytes can be made on a full disk: one for each retry would be a thousand in half an hour."""
+    log = open_log()
+    log.append(EVENT)
+    write, room = os.write, [40]
+
+    def filling(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = write(fd, data[: room[0]])
+        room[0] -= written
+        return written
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", filling)
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(RecordingFailed):
+            log.flush()
+        for _ in range(5):
+            with pytest.raises(RecordingFailed):
+                log.retry()
+        assert not list(log.directory.glob("*.torn-*"))
+    log.retry()
+    assert len(list(log.directory.glob("*.torn-*"))) == 1
+    log.close()
+    assert verify_log(log.directory).ok
+
+
 def test_half_a_write_is_carried_on(open_log: OpenLog, monkeypatch: pytest.MonkeyPatch) -> None:
     log = open_log()
     write = os.write
