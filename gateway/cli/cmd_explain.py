@@ -100,11 +100,11 @@ def explain(
             values: frozenset[str] = getattr(operation, name)
             if values:
                 say(f"  {name}: {', '.join(sorted(values))}")
+    if refusal is not None:
+        say(f"REFUSED, though policy allows it, since masks could be evaded: {refusal}")
     say(str(found))
     for number, column in enumerate(columns or (), 1):
         say(f"column {number}{' and more' if column.many else ''}: {_origin(column)}")
-    if refusal is not None:
-        say(f"REFUSED all the same, since masks could be evaded: {refusal}")
     if operation is not None:
         say(f"Note: {ASSUMED}.")
 

@@ -43,7 +43,7 @@ def grants(
     """
     from gateway.cli.output import say, say_json
     from gateway.config import load
-    from gateway.errors import GatewayError
+    from gateway.errors import GatewayError, SecretUnavailable
     from gateway.model import Access, Principal
     from gateway.policy import load_snapshot
     from gateway.session.admit import credential_for
@@ -64,6 +64,15 @@ def grants(
             f"no credential of {target} fits {principal or 'these groups'}: it is refused, whatever policy says",
             hint="add one to the target's credentials, or name the right --groups",
         )
+    try:
+        if credential.password is not None:
+            credential.password.resolve()
+    except SecretUnavailable as error:
+        raise GatewayError(
+            f"the credential of {target} for {credential.user} can't be read here: {error.message}",
+            hint="give this command what the gateway's unit has: `systemd-run -p User=ostiary -p LoadCredential=...`, "
+            "see docs/appliance.md",
+        ) from error
     access = Access(who, to, database or target, role or credential.user, address)
     found = _read(access, credential, snapshot, now)
     if as_json:

@@ -25,6 +25,7 @@ from gateway.masking.copying import CopyMask
 from gateway.masking.detection import Detection, detection
 from gateway.masking.fields import Field, parse_row_description
 from gateway.masking.guard import guard, unsearchable
+from gateway.masking.inference import masked_for_you
 from gateway.masking.methods import NO_KEYS, Keyring, Maker, Vault, cell_for, text_maker
 from gateway.masking.plan import RowMask, plan_row
 from gateway.masking.probes import ProbeLimit, probes
@@ -49,6 +50,7 @@ __all__ = [
     "field_labels",
     "guard",
     "is_known",
+    "masked_for_you",
     "next_message",
     "parse_row_description",
     "plan_row",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.masking.inference import inference
+from gateway.masking.inference import inference, masked_for_you
 from gateway.model import Operation
 from gateway.verbs import SETS
 
@@ -87,18 +87,17 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
     touched = operation.labels & hidden
     if not touched:
         return None
-    labels = ", ".join(sorted(touched))
+    masked = masked_for_you(touched)
     if operation.ddl == "plain":
-        return f"{labels} is masked for you: {_ON_LABELLED_DDL}"
+        return f"{masked}: {_ON_LABELLED_DDL}"
     if "copy_to" in operation.verbs and (refused := _copy_refused(operation, hidden)) is not None:
-        return f"{labels} is masked for you: {refused}"
+        return f"{masked}: {refused}"
     for verb, reason in _ON_LABELLED.items():
         if verb in operation.verbs:
-            return f"{labels} is masked for you: {reason}"
+            return f"{masked}: {reason}"
     if not operation.clean_writes:
         return (
-            f"{labels} is masked for you: what this writes could come from there; "
-            "write constants, parameters, or columns without masks"
+            f"{masked}: what this writes could come from there; write constants, parameters, or columns without masks"
         )
     return inference(operation, hidden)
 

@@ -40,24 +40,25 @@ def inference(operation: Operation, hidden: frozenset[str]) -> str | None:
     """Why what this asks about hidden values is refused; None: it asks nothing, or compares for equality only."""
     if operation.uses is None:
         return (
-            f"{_names(operation.labels & hidden)} is masked for you, and what this does with it could not be followed; "
+            f"{masked_for_you(operation.labels & hidden)}, and what this does with it could not be followed; "
             "write it with fewer nested queries"
         )
     for use in operation.uses:
         touched = use.labels & hidden
         if touched and use.kind == "decides":
             mend = HINTS.get(use.place, _OTHER)
-            return f"{_names(touched)} is masked for you, and {_columns(use)} may not decide in {use.place}: {mend}"
+            return f"{masked_for_you(touched)}, and {_columns(use)} may not decide in {use.place}: {mend}"
         if touched and use.kind == "fails":
             return (
-                f"{_names(touched)} is masked for you, and whether {use.place} fails over {_columns(use)} would tell "
+                f"{masked_for_you(touched)}, and whether {use.place} fails over {_columns(use)} would tell "
                 "values: select the column itself, or use lower, upper, left, coalesce, count, min, max"
             )
     return None
 
 
-def _names(labels: frozenset[str]) -> str:
-    return ", ".join(sorted(labels))
+def masked_for_you(labels: frozenset[str]) -> str:
+    """How each refusal because of masks begins."""
+    return f"{', '.join(sorted(labels))} {'is' if len(labels) == 1 else 'are'} masked for you"
 
 
 def _columns(use: LabelUse) -> str:

@@ -17,7 +17,7 @@ from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened,
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.audit.log import AuditLog
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded
-from gateway.masking import ProbeLimit, guard, probes, unsearchable
+from gateway.masking import ProbeLimit, guard, masked_for_you, probes, unsearchable
 from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
 from gateway.recording import SessionHeader
 from gateway.recording.events import Source, around_text, with_text
@@ -230,7 +230,7 @@ class Corridor:
                 limit.take(count, now)
             return remembered
         refusal = (
-            f"{', '.join(sorted(labels))} is masked for you, and too many of its values were compared; wait some "
+            f"{masked_for_you(labels)}, and too many of its values were compared; wait some "
             "minutes, or ask somebody who may see them"
         )
         return _Remembered(

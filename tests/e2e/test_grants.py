@@ -200,3 +200,17 @@ def test_a_target_that_is_away(gateway: Ostiary, pki: Pki, target_server: Postgr
     assert result.returncode == 1
     assert "127.0.0.1:1" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_credential_that_only_the_unit_has(gateway: Ostiary) -> None:
+    """The secrets of a service are not in an operator's shell."""
+    kept = gateway.environment.pop("READER_PASSWORD")
+    try:
+        done = gateway.cli(
+            "grants", "--target", "orders", "--groups", "analysts", "--config", str(gateway.configuration)
+        )
+    finally:
+        gateway.environment["READER_PASSWORD"] = kept
+    assert done.returncode == 1
+    assert f"{READER} can't be read here: env:READER_PASSWORD" in done.stderr
+    assert "systemd-run" in done.stderr
