@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import clients
 from support.clients import JDBC, Command, Query
-from support.ostiary import Ostiary
+from support.ostiary import Ostiary, target_by_certificate
 from support.pki import Pki
 from support.postgres import Postgres, binaries
 from support.ways import Both, Way, same
@@ -39,19 +39,7 @@ def server(pki: Pki) -> Iterator[Postgres]:
 @pytest.fixture(scope="module")
 def both(pki: Pki, server: Postgres) -> Iterator[Both]:
     """The caller may do anything, nothing that is labelled is shown to anybody."""
-    own = pki.client(USER, file="gateway-at-target")
-    target = {
-        "name": DATABASE,
-        "protocol": "postgres",
-        "address": f"localhost:{server.port}",
-        "tls": {
-            "mode": "verify-full",
-            "ca": f"file:{pki.ca}",
-            "certificate": f"file:{own.certificate}",
-            "key": f"file:{own.key}",
-        },
-        "credentials": [{"user": USER}],
-    }
+    target = target_by_certificate(DATABASE, server.port, pki, USER)
     policy = {
         "labels": {label: {"columns": {DATABASE: columns}} for label, columns in DATA.labels.items()},
         "allow": [{"name": "anything", "principals": [USER], "targets": ["*"]}],

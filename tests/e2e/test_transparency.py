@@ -23,7 +23,7 @@ from typing import TypeVar
 
 import psycopg
 import pytest
-from support.ostiary import Ostiary
+from support.ostiary import Ostiary, target_by_certificate
 from support.pki import Pki
 from support.postgres import Postgres
 from support.process import wait_until
@@ -87,19 +87,7 @@ def server(pki: Pki) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def gateway(pki: Pki, server: Postgres) -> Iterator[Ostiary]:
-    own = pki.client(USER, file="gateway-at-target")
-    target = {
-        "name": DATABASE,
-        "protocol": "postgres",
-        "address": f"localhost:{server.port}",
-        "tls": {
-            "mode": "verify-full",
-            "ca": f"file:{pki.ca}",
-            "certificate": f"file:{own.certificate}",
-            "key": f"file:{own.key}",
-        },
-        "credentials": [{"user": USER}],
-    }
+    target = target_by_certificate(DATABASE, server.port, pki, USER)
     with Ostiary(pki, targets=[target], policy=POLICY) as running:
         yield running
         assert '"error"' not in running.log_text(), running.log_tail()

@@ -39,6 +39,23 @@ def merged(base: Document, over: Document) -> dict[str, Any]:
     return result
 
 
+def target_by_certificate(name: str, port: int, pki: Pki, user: str) -> dict[str, Any]:
+    """A target where the gateway logs in as ``user`` with a certificate of its own."""
+    own = pki.client(user, file="gateway-at-target")
+    return {
+        "name": name,
+        "protocol": "postgres",
+        "address": f"localhost:{port}",
+        "tls": {
+            "mode": "verify-full",
+            "ca": f"file:{pki.ca}",
+            "certificate": f"file:{own.certificate}",
+            "key": f"file:{own.key}",
+        },
+        "credentials": [{"user": user}],
+    }
+
+
 class Ostiary(Process):
     """`ostiary serve` with a configuration directory of its own, all listeners on loopback.
 

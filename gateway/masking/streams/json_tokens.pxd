@@ -11,6 +11,6 @@ cdef int _AFTER
 
 @cython.locals(
     view="const unsigned char *", numeric="const unsigned char *", size=Py_ssize_t, pos=Py_ssize_t, start=Py_ssize_t,
-    byte="unsigned char", kind=int, key_start=Py_ssize_t, key_end=Py_ssize_t, tokens=list,
+    table=bytes, byte="unsigned char", kind=int, key_start=Py_ssize_t, key_end=Py_ssize_t, tokens=list,
 )
 cpdef tuple scan(bytes data, int expected, bytearray stack, int wanted, bint ended)

@@ -64,7 +64,8 @@ def scan(data: bytes, expected: int, stack: bytearray, wanted: int, ended: bool)
     Raises PeerError when it isn't JSON, or goes beyond a limit.
     """
     view = data
-    numeric = _IN_NUMBER
+    table = _IN_NUMBER  # held here: a pointer into what a module's name means now is no better than that name
+    numeric = table
     size = len(data)
     pos = 0
     key_start = key_end = 0

@@ -62,26 +62,27 @@ def _conflict(following: Following, body: Node, target: Name, scope: Scope) -> N
 
 
 def follow_update(following: Following, body: Node, outer: Scope | None, ctes: CTEs) -> Query:
-    scope = _begin(following, body, outer, ctes)
-    inner = _with_items(scope, _item(body))
-    for node in body.get("fromClause", ()):
-        add_range(following, node, inner)
-    if "whereClause" in body:
-        condition(following, "WHERE", body["whereClause"], inner)
+    scope, inner = _chosen(following, body, "fromClause", outer, ctes)
     _set(following, body["targetList"], _target(body), inner)
     scope.conditions |= inner.conditions
     return _returning(following, body, inner, scope)
 
 
 def follow_delete(following: Following, body: Node, outer: Scope | None, ctes: CTEs) -> Query:
+    scope, inner = _chosen(following, body, "usingClause", outer, ctes)
+    scope.conditions |= inner.conditions
+    return _returning(following, body, inner, scope)
+
+
+def _chosen(following: Following, body: Node, ranges: str, outer: Scope | None, ctes: CTEs) -> tuple[Scope, Scope]:
+    """The statement's own scope, and the one with its target and the relations that choose rows of it."""
     scope = _begin(following, body, outer, ctes)
     inner = _with_items(scope, _item(body))
-    for node in body.get("usingClause", ()):
+    for node in body.get(ranges, ()):
         add_range(following, node, inner)
     if "whereClause" in body:
         condition(following, "WHERE", body["whereClause"], inner)
-    scope.conditions |= inner.conditions
-    return _returning(following, body, inner, scope)
+    return scope, inner
 
 
 def follow_merge(following: Following, body: Node, outer: Scope | None, ctes: CTEs) -> Query:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final, cast
 
@@ -67,3 +67,12 @@ KEYRING: Final = Keyring({"k": b"0123456789abcdef0123456789abcdef"})
 
 def detection(finder: object, methods: Mapping[str, Method] = METHODS) -> Detection:
     return Detection(cast(Finder, finder), methods)
+
+
+def cut(data: bytes, places: Sequence[int]) -> Iterator[bytes]:
+    """``data`` in chunks that end at these places, each modulo its size."""
+    begin = 0
+    for place in sorted(place % (len(data) + 1) for place in places):
+        yield data[begin:place]
+        begin = place
+    yield data[begin:]

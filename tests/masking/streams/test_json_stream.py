@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from gateway.masking.streams import JsonStream
 from gateway.masking.streams.json_stream import MAX_STRING, escape, unescape
 from gateway.model import Method
 
-from .finding import KEYRING, PATTERNS, PatternFinder, detection
+from .finding import KEYRING, PATTERNS, PatternFinder, cut, detection
 
 FINDER = PatternFinder()
 DETECTION = detection(FINDER)
@@ -33,14 +32,6 @@ def mask_text(value: bytes) -> bytes | None:
 def mask(*chunks: bytes, labels: bool = False) -> bytes:
     stream = JsonStream(DETECTION, KEYRING, PATHS if labels else None)
     return b"".join(map(stream.feed, chunks)) + stream.close()
-
-
-def cut(data: bytes, places: Sequence[int]) -> Iterator[bytes]:
-    begin = 0
-    for place in sorted(place % (len(data) + 1) for place in places):
-        yield data[begin:place]
-        begin = place
-    yield data[begin:]
 
 
 WORDS = st.text(max_size=12) | st.sampled_from(

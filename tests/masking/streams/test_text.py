@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given
@@ -16,7 +16,7 @@ from gateway.masking.streams.private_keys import LONGEST
 from gateway.masking.streams.sequences import MAX_SEQUENCE
 from gateway.masking.streams.text import MAX_RUN, MAX_SPAN
 
-from .finding import KEYRING, METHODS, PatternFinder, UnpleasantFinder, detection
+from .finding import KEYRING, METHODS, PatternFinder, UnpleasantFinder, cut, detection
 
 FINDER = PatternFinder()
 STEP = 16
@@ -46,14 +46,6 @@ def small_windows() -> Iterator[None]:
 def mask(*chunks: bytes, terminal: bool = True, finder: object = FINDER) -> bytes:
     stream = TextStream(detection(finder), KEYRING, terminal=terminal)
     return b"".join(map(stream.feed, chunks)) + stream.close()
-
-
-def cut(data: bytes, places: Sequence[int]) -> Iterator[bytes]:
-    begin = 0
-    for place in sorted(place % (len(data) + 1) for place in places):
-        yield data[begin:place]
-        begin = place
-    yield data[begin:]
 
 
 TRAPS = [
