@@ -66,6 +66,18 @@ class StoreFailed(GatewayError):
     """The gateway's own state can't be read or written; what depends on it is not done."""
 
 
+class NoSuchThing(GatewayError):
+    """What an administrative act is about does not exist, or no longer."""
+
+
+class NotPending(GatewayError):
+    """The request was settled before."""
+
+
+class NotYours(GatewayError):
+    """An approver's vote that does not count: the asker's own, a second one, or one without a right."""
+
+
 class SessionEnded(GatewayError):
     """Somebody or something ended the session: expiry, kill, shutdown."""
 

@@ -219,10 +219,36 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalTerms:
+    """What one approve entry asks for before an operation, or a session, may go on.
+
+    rule                the entry's name
+    digest              SHA-256 in hex over all that the entry says: a changed entry is another one
+    principals, groups  globs: whose yes counts; who fits either of them
+    needed              distinct approvers
+    wait                seconds that the caller is held at most
+    uses                how often a grant may be used; None: as often as wanted while it lasts
+    within              seconds that a grant lasts
+    ends                unix seconds at which the entry itself ends (`until`), None: never
+    """
+
+    rule: str
+    digest: str
+    principals: tuple[str, ...]
+    groups: tuple[str, ...]
+    needed: int
+    wait: float
+    uses: int | None
+    within: float
+    ends: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What policy says about one operation or one connection.
 
     rules     names of every entry that made it (policy.md, semantics 1), in a stable order
+    approvals what has to be approved, sorted by rule; not empty if and only if the outcome is APPROVE
     message   the deciding entry's own words to the caller, if it has any
     observed  names of ``observe: true`` entries that would have changed it
     lasting   it stays true as long as the snapshot does (no entry looked at the clock)
@@ -234,6 +260,7 @@ class Decision:
     observed: tuple[str, ...] = ()
     durability: Durability = "written"
     lasting: bool = True
+    approvals: tuple[ApprovalTerms, ...] = ()
 
 
 MethodName = Literal["null", "redact", "token", "hmac", "partial", "clear"]
