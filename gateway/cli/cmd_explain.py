@@ -87,7 +87,8 @@ def explain(
     found = explained(snapshot, access, operation, moment)
     refusal = None if operation is None else assumed.refusal(operation, access)
     columns = None if operation is None or text is None else assumed.columns(text, operation, access)
-    if found.decision.outcome.value != "allow":
+    outcome = found.decision.outcome.value
+    if outcome == "deny":
         refusal = None
     if as_json:
         say_json(_described(found, operation, role, refusal, ASSUMED, columns))
@@ -101,7 +102,8 @@ def explain(
             if values:
                 say(f"  {name}: {', '.join(sorted(values))}")
     if refusal is not None:
-        say(f"REFUSED, though policy allows it, since masks could be evaded: {refusal}")
+        though = "policy allows it" if outcome == "allow" else "it could be approved"
+        say(f"REFUSED, though {though}, since masks could be evaded: {refusal}")
     say(str(found))
     for number, column in enumerate(columns or (), 1):
         say(f"column {number}{' and more' if column.many else ''}: {_origin(column)}")
@@ -135,6 +137,19 @@ def _described(
         "rules": decision.rules,
         "message": decision.message,
         "observed": decision.observed,
+        "approvals": [
+            {
+                "rule": terms.rule,
+                "principals": terms.principals,
+                "groups": terms.groups,
+                "needed": terms.needed,
+                "wait": terms.wait,
+                "uses": terms.uses,
+                "within": terms.within,
+                "ends": terms.ends,
+            }
+            for terms in decision.approvals
+        ],
         "refused_by_masks": refusal,
         "opaque": found.opaque,
         "role": role,

@@ -44,6 +44,14 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def written_duration(seconds: float) -> str:
+    """As `parse_duration` reads it, in the largest unit that needs no fraction: ``15m``, ``90m``, ``1d``."""
+    for unit in ("d", "h", "m"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds / _SECONDS[unit])}{unit}"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
 def parse_size(text: str) -> int:
     """``64KiB``, ``5GiB`` -> bytes. Decimal units (KB, GB) are refused, not guessed."""
     match = _SIZE.fullmatch(text)

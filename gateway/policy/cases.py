@@ -53,7 +53,7 @@ class Case(Section, frozen=True, kw_only=True):
     role: Text | None = None
     """Default: the user of the first of the target's credentials that fits."""
     sql: Annotated[str, Meta(min_length=1)] | None = None
-    expect: Literal["allow", "deny"]
+    expect: Literal["allow", "deny", "approve"]
     rules: tuple[Text, ...] | None = None
     """The names of exactly those entries that make the decision; [] when nothing allows it."""
     masks: dict[Text, AnyMethod] | None = None

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from gateway.detectors import SHIPPED, OwnDetector
 from gateway.errors import ConfigError, Problem
-from gateway.model import Method, Target
+from gateway.model import ApprovalTerms, Method, Target
 from gateway.policy import conditions as when
 from gateway.policy import schema
+from gateway.policy.digest import digest
 from gateway.policy.entries import (
     EVERYONE,
     GROUP,
@@ -105,6 +106,8 @@ def compile_snapshot(
             entries.append(_allow(allow, file.name, ("allow", index), world))
         for index, deny in enumerate(file.document.deny):
             entries.append(_deny(deny, file.name, ("deny", index), world))
+        for index, approve in enumerate(file.document.approve):
+            entries.append(_approve(approve, file.name, ("approve", index), world))
         for index, mask in enumerate(file.document.masks):
             masks.append(_mask(mask, file.name, ("masks", index), world))
     if world.problems:
@@ -195,36 +198,70 @@ def _allow(entry: schema.AllowEntry, file: str, path: Path, world: _World) -> Co
 
 
 def _deny(entry: schema.DenyEntry, file: str, path: Path, world: _World) -> CompiledEntry:
-    operation: list[when.OperationCondition] = []
-    sql = entry.sql
-    if sql is not None:
-        if sql.verbs is not None:
-            operation.append(when.HasVerb(frozenset().union(*sql.verbs)))
-        if sql.relations is not None:
-            operation.append(when.TouchesRelation(Globs.of(sql.relations)))
-        if sql.functions is not None:
-            operation.append(when.CallsFunction.of(sql.functions))
-        if sql.labels_touched is not None:
-            globs = world.known_labels(sql.labels_touched, file, (*path, "sql", "labels_touched"))
-            operation.append(when.TouchesLabel(globs))
-        if sql.max_rows is not None:
-            operation.append(when.MoreRows(sql.max_rows))
-        if sql.without_where is not None:
-            operation.append(when.WithoutWhere(sql.without_where))
-        if sql.matches is not None:
-            operation.append(when.TextMatches(sql.matches))
     return CompiledEntry(
         effect="deny",
         name=entry.name,
         file=file,
         path=path,
-        access=_access(entry, file, path, world, unknown=True) + _connection(sql),
+        access=_access(entry, file, path, world, unknown=True) + _connection(entry.sql),
         clock=_clock(entry),
-        operation=tuple(operation),
-        has_sql=sql is not None,
+        operation=_restricted(entry.sql, file, path, world),
+        has_sql=entry.sql is not None,
         message=entry.message,
         observe=entry.observe,
     )
+
+
+def _approve(entry: schema.ApproveEntry, file: str, path: Path, world: _World) -> CompiledEntry:
+    approvers = entry.approvers
+    return CompiledEntry(
+        effect="approve",
+        name=entry.name,
+        file=file,
+        path=path,
+        access=_access(entry, file, path, world, unknown=True) + _connection(entry.sql),
+        clock=_clock(entry),
+        operation=_restricted(entry.sql, file, path, world),
+        has_sql=entry.sql is not None,
+        terms=_terms(entry.session),
+        message=entry.message,
+        observe=entry.observe,
+        approval=ApprovalTerms(
+            rule=entry.name,
+            digest=digest(entry),
+            principals=tuple(sorted(set(approvers.principals or ()))),
+            groups=tuple(sorted(set(approvers.groups or ()))),
+            needed=approvers.needed,
+            wait=entry.wait,
+            uses=entry.uses,
+            within=entry.within,
+            ends=None if entry.until is None else entry.until.timestamp(),
+        ),
+        at_connect=entry.session is not None,
+    )
+
+
+def _restricted(sql: schema.Sql | None, file: str, path: Path, world: _World) -> tuple[when.OperationCondition, ...]:
+    """The operation conditions of an entry that restricts: one of what the operation does is enough."""
+    found: list[when.OperationCondition] = []
+    if sql is None:
+        return ()
+    if sql.verbs is not None:
+        found.append(when.HasVerb(frozenset().union(*sql.verbs)))
+    if sql.relations is not None:
+        found.append(when.TouchesRelation(Globs.of(sql.relations)))
+    if sql.functions is not None:
+        found.append(when.CallsFunction.of(sql.functions))
+    if sql.labels_touched is not None:
+        globs = world.known_labels(sql.labels_touched, file, (*path, "sql", "labels_touched"))
+        found.append(when.TouchesLabel(globs))
+    if sql.max_rows is not None:
+        found.append(when.MoreRows(sql.max_rows))
+    if sql.without_where is not None:
+        found.append(when.WithoutWhere(sql.without_where))
+    if sql.matches is not None:
+        found.append(when.TextMatches(sql.matches))
+    return tuple(found)
 
 
 def _mask(mask: schema.MaskEntry, file: str, path: Path, world: _World) -> CompiledMask:

@@ -2,7 +2,8 @@
 
 An allow and a deny read the same key in opposite directions (policy.md, conditions): an allow must cover *all* that
 an operation does, a deny needs *one* of it. Whatever can't be known is a no to an allow and a yes to a deny. So some
-keys have two classes here, and `gateway.policy.compile` takes the one that fits the entry.
+keys have two classes here, and `gateway.policy.compile` takes the one that fits the entry. An approve reads each key as
+a deny does: both restrict.
 
 Operation conditions are only asked about operations that are fully understood; semantics 4 (opaque) is decided
 before, in `gateway.policy.snapshot`.

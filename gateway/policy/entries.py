@@ -7,7 +7,7 @@ from typing import Literal
 
 from gateway.detectors import OwnDetector
 from gateway.json_paths import Path
-from gateway.model import Access, Durability, Method, Operation
+from gateway.model import Access, ApprovalTerms, Durability, Method, Operation
 from gateway.policy.conditions import AccessCondition, ClockCondition, OperationCondition, TrustedFunctions, Until
 from gateway.verbs import FREE
 
@@ -27,7 +27,7 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one allow entry says about sessions; None where it says nothing."""
+    """What one allow or approve entry says about sessions; None where it says nothing."""
 
     max: float | None = None
     idle: float | None = None
@@ -37,14 +37,16 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class CompiledEntry:
-    """One allow or deny entry.
+    """One allow, deny or approve entry.
 
     file, path  where it is written, for explanations and warnings
-    has_sql     it has a sql section, so an opaque operation is not for an allow, and is for a deny
+    has_sql     it has a sql section, so an opaque operation is not for an allow, and is for a deny or approve
     trusts      what an allow's ``sql.functions`` says, None when it says nothing
+    approval    what an approve asks for, None for the others
+    at_connect  an approve that asks about access as such, not about operations
     """
 
-    effect: Literal["allow", "deny"]
+    effect: Literal["allow", "deny", "approve"]
     name: str
     file: str
     path: tuple[str | int, ...]
@@ -56,6 +58,8 @@ class CompiledEntry:
     terms: Terms = Terms()
     message: str | None = None
     observe: bool = False
+    approval: ApprovalTerms | None = None
+    at_connect: bool = False
 
     def fits(self, access: Access) -> bool:
         """Whether who and what hold."""
@@ -71,9 +75,11 @@ class CompiledEntry:
         ``opaque`` is why the operation is not understood, by `AccessPolicy.opaque_reason`; not only what the
         operation itself says.
         """
+        if self.effect == "approve" and (self.at_connect or (opaque is None and is_free(operation))):
+            return False
         if not self.has_sql:
             return True
-        if self.effect == "deny":
+        if self.effect != "allow":
             return opaque is not None or all(condition.holds(operation) for condition in self.operation)
         if opaque is not None:
             return False

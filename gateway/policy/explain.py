@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
-from gateway.model import Access, Decision, Method, Operation
+from gateway.config.units import written_duration
+from gateway.model import Access, ApprovalTerms, Decision, Method, Operation, Outcome
 from gateway.policy.entries import CompiledEntry, SessionLimits, is_free
 from gateway.policy.snapshot import Snapshot, deciding_masks, opaque_reason
 
@@ -18,7 +20,7 @@ from gateway.policy.snapshot import Snapshot, deciding_masks, opaque_reason
 class Finding:
     """One entry. ``reasons`` say why it does not match; when it does, what is worth knowing about how."""
 
-    effect: Literal["allow", "deny"]
+    effect: Literal["allow", "deny", "approve"]
     name: str
     file: str
     matches: bool
@@ -52,14 +54,20 @@ class Explanation:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        by = f" by {', '.join(self.decision.rules)}" if self.decision.rules else ": no allow entry matches"
-        yield f"{self.decision.outcome.value}{by}"
+        rules = ", ".join(self.decision.rules)
+        if self.decision.outcome is Outcome.APPROVE:
+            yield f"approve, as asked by {rules}"
+        else:
+            yield f"{self.decision.outcome.value}{f' by {rules}' if rules else ': no allow entry matches'}"
+        for terms in self.decision.approvals:
+            yield f"  {asks(terms)}"
         if self.decision.message is not None:
             yield f"  message: {self.decision.message}"
         if self.opaque is not None:
             yield f"  opaque: {self.opaque}"
-        for name in self.decision.observed:
-            yield f"  observed only: {name} would have denied it"
+        observed = {(one.name, one.effect) for one in self.entries if one.observe and one.matches}
+        for name, effect in sorted(observed) if self.decision.observed else ():
+            yield f"  observed only: {name} would have {'denied it' if effect == 'deny' else 'asked for approval'}"
         for finding in self.entries:
             observe = " (observe: true)" if finding.observe else ""
             verdict = "matches" if finding.matches else "does not match"
@@ -79,6 +87,16 @@ def describe(method: Method) -> str:
         return method.name
     kept = {"keep_first": method.keep_first, "keep_last": method.keep_last}
     return f"partial({', '.join(f'{key}: {value}' for key, value in kept.items() if value)})"
+
+
+def asks(terms: ApprovalTerms) -> str:
+    """Whom an approve entry asks, and what a yes is worth."""
+    groups = f"members of {', '.join(terms.groups)}" if terms.groups else ""
+    who = " or ".join(filter(None, (", ".join(terms.principals), groups)))
+    uses = "any number of uses" if terms.uses is None else f"{terms.uses} use{'' if terms.uses == 1 else 's'}"
+    wait, within = written_duration(terms.wait), written_duration(terms.within)
+    ends = "" if terms.ends is None else f", at most until {datetime.fromtimestamp(terms.ends, UTC).isoformat()}"
+    return f"{terms.rule}: {terms.needed} of {who}, within {wait}; good for {uses} within {within}{ends}"
 
 
 def explain(snapshot: Snapshot, access: Access, operation: Operation | None, now: float) -> Explanation:
@@ -107,7 +125,7 @@ def _finding(
     reasons += [condition.why_not(now) for condition in entry.clock if not condition.holds(now)]
     matches = not reasons
     if operation is None:
-        if entry.effect == "deny" and entry.operation:
+        if (entry.effect == "deny" and entry.operation) or (entry.effect == "approve" and not entry.at_connect):
             matches = False
             reasons.append("is about operations, not about the connection")
     else:
@@ -118,12 +136,16 @@ def _finding(
 
 def _about(entry: CompiledEntry, operation: Operation, opaque: str | None) -> Iterator[str]:
     """What there is to say about the operation conditions."""
-    if opaque is not None and entry.has_sql:
+    free = opaque is None and is_free(operation)
+    if entry.at_connect:
+        yield "session: is asked at connect, not about operations"
+    elif opaque is not None and entry.has_sql:
         if entry.effect == "allow":
             yield "sql: the operation is opaque, and only an allow without a sql condition takes it"
         elif entry.operation:
-            yield "sql: the operation is opaque, so it is taken for one that this entry denies"
-    elif entry.effect == "allow" and entry.has_sql and is_free(operation):
+            does = "denies" if entry.effect == "deny" else "asks about"
+            yield f"sql: the operation is opaque, so it is taken for one that this entry {does}"
+    elif free and (entry.effect == "approve" or (entry.effect == "allow" and entry.has_sql)):
         yield "sql: transaction control and harmless session commands are free"
     else:
         yield from (condition.why_not(operation) for condition in entry.operation if not condition.holds(operation))

@@ -22,7 +22,7 @@ from gateway.json_paths import Path
 from gateway.model import Durability, Factor, Method, MethodName, PrincipalKind
 from gateway.policy import values
 from gateway.policy.conditions import Network
-from gateway.policy.globs import names_nobody
+from gateway.policy.globs import is_glob, names_nobody
 from gateway.policy.widths import is_anchored, width
 
 Text = Annotated[str, Parsed(values.parse_text, "name")]
@@ -38,6 +38,9 @@ Span = Annotated[tuple[int, int], Parsed(values.parse_span, "span of hours")]
 Zone = Annotated[ZoneInfo, Parsed(values.parse_zone, "time zone")]
 Moment = Annotated[datetime.datetime, Parsed(values.parse_moment, "date, time and zone")]
 Expression = Annotated[re2._Regexp, Parsed(values.parse_expression, "regular expression")]
+
+Wait = Annotated[float, Parsed(values.parse_wait, "duration")]
+Within = Annotated[float, Parsed(values.parse_within, "duration"), Meta(gt=0)]
 
 Pattern = Annotated[str, Parsed(values.parse_pattern, "regular expression")]
 JsonPath = Annotated[Path, Parsed(values.parse_json_path, "JSON path")]
@@ -57,6 +60,12 @@ MAX_VALUE = 1024
 
 MAX_CONTEXT = 50
 """Context words of one detector; the longest list of a shipped one has 20."""
+
+MAX_NEEDED = 20
+"""Approvers of one operation; two to five are usual, and beyond twenty nobody gets them all within a `wait`."""
+
+MAX_USES = 1_000_000
+"""Uses of one grant. Who needs more of the same operation wants an allow entry."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,8 +108,8 @@ class Sql(_Stated, frozen=True):
     matches: Annotated[tuple[Expression, ...], NotEmpty] | None = None
 
 
-class SessionTerms(_Stated, frozen=True):
-    """How a session lives that an allow entry opens."""
+class SessionTerms(Section, frozen=True):
+    """How a session lives."""
 
     max: PositiveDuration | None = None
     idle: PositiveDuration | None = None
@@ -108,10 +117,25 @@ class SessionTerms(_Stated, frozen=True):
     expire: Literal["identity", "session"] | None = None
     """``identity``: the session ends with the proof of identity; ``session``: it may finish its ``max``."""
 
+
+class OpenedSession(SessionTerms, _Stated, frozen=True):
+    """How a session lives that an allow entry opens."""
+
     def __post_init__(self) -> None:
         _Stated.__post_init__(self)
         if self.expire == "session" and self.max is None:
             raise ValueError("would let a session outlive its identity without end; give it a `max`, too")
+
+
+class ApprovedSession(SessionTerms, frozen=True):
+    """How a session lives that had to be approved. It may say nothing: then the approval is all."""
+
+    def __post_init__(self) -> None:
+        if self.expire == "session":
+            raise ValueError(
+                "would let a session outlive its identity, and an approve entry only narrows; "
+                "write `expire: session` in the allow entry that opens the session"
+            )
 
 
 class WhoAndWhat(Section, frozen=True):
@@ -127,7 +151,7 @@ class WhoAndWhat(Section, frozen=True):
 
 
 class Entry(WhoAndWhat, frozen=True, kw_only=True):
-    """What allow and deny entries share."""
+    """What allow, deny and approve entries share."""
 
     LATER = {
         "ssh": "remove it; this version speaks PostgreSQL only, and nothing can reach a target by SSH",
@@ -143,13 +167,13 @@ class Entry(WhoAndWhat, frozen=True, kw_only=True):
 class AllowEntry(Entry, frozen=True):
     """Opens what it names."""
 
-    session: SessionTerms | None = None
+    session: OpenedSession | None = None
 
     def __post_init__(self) -> None:
         if self.sql is not None and self.sql.matches is not None:
             raise ValueError(
-                "has `matches`, which is for deny entries: what a text looks like is no reason to allow it; "
-                "say what is allowed by verbs and relations"
+                "has `matches`, which is for deny and approve entries: what a text looks like is no reason to allow "
+                "it; say what is allowed by verbs and relations"
             )
 
 
@@ -158,6 +182,74 @@ class DenyEntry(Entry, frozen=True):
 
     message: Text | None = None
     observe: bool = False
+
+
+class Approvers(Section, frozen=True):
+    """Whose yes counts: principals and members of groups, ``needed`` different ones, never whoever asks."""
+
+    principals: Globs | None = None
+    groups: Globs | None = None
+    needed: Annotated[int, Meta(ge=1, le=MAX_NEEDED)] = 1
+
+    def __post_init__(self) -> None:
+        if self.principals is None and self.groups is None:
+            raise ValueError("names nobody; write `groups` or `principals`: those whose yes counts")
+        if any(map(names_nobody, (*(self.principals or ()), *(self.groups or ())))):
+            raise ValueError("has a `*`, so that anybody's yes would count; name groups or principals")
+        named = self.named()
+        if named is not None and len(named) < self.needed:
+            raise ValueError(
+                f"names {len(named)} and needs {self.needed}, so that nothing could ever be approved; "
+                "name more, or need fewer"
+            )
+
+    def named(self) -> frozenset[str] | None:
+        """All of them, where each is named by name; None: only their groups' or globs' members know how many."""
+        if self.groups is not None or any(map(is_glob, self.principals or ())):
+            return None
+        return frozenset(self.principals or ())
+
+
+class GrantWorth(_Stated, frozen=True):
+    """What a yes is worth: so many uses, within this time."""
+
+    uses: Annotated[int, Meta(ge=1, le=MAX_USES)] | None = None
+    within: Within | None = None
+
+
+class ApproveEntry(Entry, frozen=True, kw_only=True):
+    """Makes what it names wait for a second person; it opens nothing.
+
+    With ``session`` it asks about access as such, at connect; else about each operation that ``sql`` describes, all of
+    them without ``sql``. ``message`` is for the caller; ``observe`` only records.
+    """
+
+    session: ApprovedSession | None = None
+    approvers: Approvers
+    wait: Wait = 600.0
+    grant: GrantWorth | None = None
+    message: Text | None = None
+    observe: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sql is not None and self.session is not None:
+            raise ValueError(
+                "has both `sql` and `session`, but is asked either at each operation or at connect; write two entries"
+            )
+
+    @property
+    def uses(self) -> int | None:
+        """How often a grant may be used; None: as often as wanted while it lasts."""
+        if self.grant is not None and self.grant.uses is not None:
+            return self.grant.uses
+        return 1 if self.session is None else None
+
+    @property
+    def within(self) -> float:
+        """Seconds that a grant lasts."""
+        if self.grant is not None and self.grant.within is not None:
+            return self.grant.within
+        return 15 * 60.0 if self.session is None else 8 * 3600.0
 
 
 class Partial(Section, frozen=True):
@@ -284,12 +376,9 @@ class MaskEntry(WhoAndWhat, frozen=True, kw_only=True):
 class PolicyDocument(Section, frozen=True):
     """One policy file. All files together are the policy; their order never matters."""
 
-    LATER = {
-        "approve": "approvals are a later version's; write a deny entry instead, which refuses what would have waited",
-    }
-
     labels: dict[Text, LabelEntry] = {}
     detectors: dict[DetectorName, DetectorEntry] = {}
     allow: tuple[AllowEntry, ...] = ()
     deny: tuple[DenyEntry, ...] = ()
+    approve: tuple[ApproveEntry, ...] = ()
     masks: tuple[MaskEntry, ...] = ()

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from gateway.detectors import OwnDetector
 from gateway.json_paths import Path
-from gateway.model import Access, Decision, Durability, Method, Operation, Outcome
+from gateway.model import Access, ApprovalTerms, Decision, Durability, Method, Operation, Outcome
 from gateway.policy.entries import CompiledEntry, CompiledMask, DefinedDetector, Label, SessionLimits
 from gateway.policy.globs import Globs
 from gateway.verbs import VERBS
@@ -30,6 +30,8 @@ class AccessPolicy:
     Principal, target and address are fixed by `Snapshot.for_access`; a change of any of them (groups that were
     re-read, too) needs a new one.
 
+    approves          approve entries about operations
+    session_approves  those about the access as such
     methods        label -> how its values are shown
     detected       detector -> how what it finds is shown: the strictest over the labels that name it. Never clear:
                    what is shown anyway isn't searched for
@@ -38,6 +40,8 @@ class AccessPolicy:
 
     allows: tuple[CompiledEntry, ...]
     denies: tuple[CompiledEntry, ...]
+    approves: tuple[CompiledEntry, ...]
+    session_approves: tuple[CompiledEntry, ...]
     methods: Mapping[str, Method]
     looks_at_clock: bool
     detected: Mapping[str, Method]
@@ -46,30 +50,34 @@ class AccessPolicy:
     def admits(self, now: float) -> Decision:
         """May it connect? Yes when some allow could apply to some operation (semantics 3).
 
-        A deny without a condition on operations would deny each of them, so it denies the connection.
+        A deny without a condition on operations would deny each of them, so it denies the connection. What is to be
+        approved at connect are the approve entries with ``session``; those about operations are asked with them.
         """
-        allows, denies = self._at(now)
-        return self._decision(allows, [entry for entry in denies if not entry.operation], allows)
+        allows = self._in_time(self.allows, now)
+        denies = [entry for entry in self._in_time(self.denies, now) if not entry.operation]
+        sessions = self._in_time(self.session_approves, now)
+        return self._decision(allows, denies, sessions, _opening(allows, sessions))
 
     def decide(self, operation: Operation, now: float) -> Decision:
         """The decision on ``operation`` at ``now`` (unix seconds)."""
-        allows, denies = self._at(now)
+        allows = self._in_time(self.allows, now)
         opaque = opaque_reason(operation, allows)
         return self._decision(
             [entry for entry in allows if entry.matches(operation, opaque)],
-            [entry for entry in denies if entry.matches(operation, opaque)],
-            allows,
+            [entry for entry in self._in_time(self.denies, now) if entry.matches(operation, opaque)],
+            [entry for entry in self._in_time(self.approves, now) if entry.matches(operation, opaque)],
+            _opening(allows, self._in_time(self.session_approves, now)),
         )
 
     def limits(self, now: float) -> SessionLimits:
-        """How a session lives: over all allow entries that open it, the strictest of what they say."""
-        allows, _ = self._at(now)
-        terms = [entry.terms for entry in allows]
+        """How a session lives: over all entries that open it or ask about it, the strictest of what they say."""
+        opening = _opening(self._in_time(self.allows, now), self._in_time(self.session_approves, now))
+        terms = [entry.terms for entry in opening]
         ends = {term.ends_with_identity for term in terms} - {None}
         return SessionLimits(
             max=min((term.max for term in terms if term.max is not None), default=None),
             idle=min((term.idle for term in terms if term.idle is not None), default=None),
-            durability=_durability(allows),
+            durability=_durability(opening),
             ends_with_identity=ends != {False},
         )
 
@@ -80,29 +88,37 @@ class AccessPolicy:
         """
         return strictest(self.methods.get(label, REDACT) for label in labels) if labels else CLEAR
 
-    def _at(self, now: float) -> tuple[Sequence[CompiledEntry], Sequence[CompiledEntry]]:
-        if not self.looks_at_clock:
-            return self.allows, self.denies
-        return (
-            [entry for entry in self.allows if entry.in_time(now)],
-            [entry for entry in self.denies if entry.in_time(now)],
-        )
+    def _in_time(self, entries: Sequence[CompiledEntry], now: float) -> Sequence[CompiledEntry]:
+        return [entry for entry in entries if entry.in_time(now)] if self.looks_at_clock else entries
 
     def _decision(
-        self, allowing: Sequence[CompiledEntry], denying: Sequence[CompiledEntry], opening: Sequence[CompiledEntry]
+        self,
+        allowing: Sequence[CompiledEntry],
+        denying: Sequence[CompiledEntry],
+        asking: Sequence[CompiledEntry],
+        opening: Sequence[CompiledEntry],
     ) -> Decision:
-        """``allowing`` and ``denying`` match; ``opening`` are all allow entries that hold for the session now."""
+        """``allowing``, ``denying`` and ``asking`` match; ``opening`` are all that say how this session lives now.
+
+        In this order, so that an approve only ever narrows: it is not asked unless an allow matches.
+        """
         refusing = [entry for entry in denying if not entry.observe]
-        outcome = Outcome.ALLOW if allowing and not refusing else Outcome.DENY
-        rules = refusing or allowing
-        messages = sorted((entry.name, entry.message) for entry in refusing if entry.message is not None)
+        approvals = [entry for entry in asking if not entry.observe]
+        outcome, deciding = Outcome.ALLOW, allowing
+        if refusing or not allowing:
+            outcome, deciding = Outcome.DENY, refusing
+        elif approvals:
+            outcome, deciding = Outcome.APPROVE, approvals
+        messages = sorted((entry.name, entry.message) for entry in deciding if entry.message is not None)
+        observed = () if outcome is Outcome.DENY else names(entry for entry in (*denying, *asking) if entry.observe)
         return Decision(
             outcome=outcome,
-            rules=names(rules),
+            rules=names(deciding),
             message=messages[0][1] if messages else None,
-            observed=names(entry for entry in denying if entry.observe) if outcome is Outcome.ALLOW else (),
+            observed=observed,
             durability=_durability(opening),
             lasting=not self.looks_at_clock,
+            approvals=_approvals(approvals) if outcome is Outcome.APPROVE else (),
         )
 
 
@@ -125,6 +141,8 @@ class Snapshot:
         return AccessPolicy(
             allows=tuple(entry for entry in fitting if entry.effect == "allow"),
             denies=tuple(entry for entry in fitting if entry.effect == "deny"),
+            approves=tuple(entry for entry in fitting if entry.effect == "approve" and not entry.at_connect),
+            session_approves=tuple(entry for entry in fitting if entry.at_connect),
             methods=MappingProxyType(methods),
             looks_at_clock=any(entry.clock for entry in fitting),
             detected=MappingProxyType(detected),
@@ -152,6 +170,11 @@ class Snapshot:
         """Every method that some mask or default names."""
         defaults = (label.default for label in self.labels if label.default is not None)
         return frozenset((*(mask.method for mask in self.masks), *defaults))
+
+    @property
+    def approval_digests(self) -> frozenset[str]:
+        """Of all approve entries, observed ones, too: a request or grant under any other is void."""
+        return frozenset(entry.approval.digest for entry in self.entries if entry.approval is not None)
 
     def column_labels(self, target_name: str) -> tuple[tuple[str, str], ...]:
         """Pairs of a ``schema.table.column`` glob and a label, for the columns of one target."""
@@ -220,5 +243,16 @@ def _detected(labels: Iterable[Label], methods: Mapping[str, Method]) -> dict[st
     return {detector: method for detector, method in strict.items() if method.name != "clear"}
 
 
-def _durability(allows: Iterable[CompiledEntry]) -> Durability:
-    return "synced" if any(entry.terms.durability == "synced" for entry in allows) else "written"
+def _approvals(entries: Iterable[CompiledEntry]) -> tuple[ApprovalTerms, ...]:
+    """What they ask for, sorted by rule; two entries that say the very same ask once."""
+    terms = {entry.approval for entry in entries if entry.approval is not None}
+    return tuple(sorted(terms, key=lambda one: (one.rule, one.digest)))
+
+
+def _opening(allows: Sequence[CompiledEntry], sessions: Sequence[CompiledEntry]) -> Sequence[CompiledEntry]:
+    """The entries whose words on sessions count. An observed approve lets go, so its words don't."""
+    return (*allows, *(entry for entry in sessions if not entry.observe)) if sessions else allows
+
+
+def _durability(entries: Iterable[CompiledEntry]) -> Durability:
+    return "synced" if any(entry.terms.durability == "synced" for entry in entries) else "written"

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import re2
 
+from gateway.config.units import parse_duration
 from gateway.json_paths import Path, parse_path
 from gateway.policy.conditions import Network
 from gateway.policy.globs import is_glob
@@ -21,6 +22,14 @@ from gateway.verbs import SETS, VERBS
 MAX_TEXT = 512
 """Characters of a name, glob, message or expression. SPIFFE names, the longest in use, stay below 200; an expression
 that needs more is better written as several."""
+
+MAX_WAIT = 86_400.0
+"""Seconds that a caller is held at most: it keeps a connection here and one at the target, with its transaction and the
+locks in it. A day is the longest that an operator could want to look at."""
+
+MAX_WITHIN = 31 * 86_400.0
+"""Seconds that a grant lasts at most. What is to be allowed for more than a month is for an allow entry with `until`,
+which everybody who reads the policy sees."""
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])", re.ASCII)
@@ -141,6 +150,22 @@ def parse_moment(text: str) -> datetime.datetime:
     if moment is None or moment.tzinfo is None:
         raise ValueError("is not a moment; write date, time and zone, such as 2026-12-31T18:00:00+01:00")
     return moment
+
+
+def parse_wait(text: str) -> float:
+    """How long a caller is held, in seconds."""
+    seconds = parse_duration(text)
+    if seconds > MAX_WAIT:
+        raise ValueError("is longer than a caller is held; write at most 24h, and have it ask again")
+    return seconds
+
+
+def parse_within(text: str) -> float:
+    """How long a grant lasts, in seconds."""
+    seconds = parse_duration(text)
+    if seconds > MAX_WITHIN:
+        raise ValueError("is longer than a grant lasts; write at most 31d, or an allow entry with `until`")
+    return seconds
 
 
 def parse_detector(text: str) -> str:

@@ -183,12 +183,12 @@ def test_policy_warnings_do_not_fail(site: Site) -> None:
     assert "allows everybody who can log in" in result.output
 
 
-def test_approvals_are_not_in_this_version(site: Site) -> None:
+def test_an_approval_that_nobody_can_give(site: Site) -> None:
     site.policy = {
         "allow": [{"name": "a", "targets": ["orders"]}],
-        "approve": [{"name": "x", "targets": ["orders"], "approvers": {"groups": ["dba"], "needed": 1}, "wait": "10m"}],
+        "approve": [{"name": "x", "targets": ["orders"], "approvers": {"principals": ["dora"], "needed": 2}}],
     }
-    wrong(site, "not in this version")
+    wrong(site, str(site.policy_file), "approvers", "need fewer")
 
 
 def test_a_policy_that_is_no_yaml(site: Site) -> None:

@@ -15,6 +15,7 @@ from gateway.config.units import (
     parse_duration,
     parse_listen_address,
     parse_size,
+    written_duration,
 )
 from gateway.model import Address
 
@@ -38,6 +39,16 @@ def test_no_durations(text: str) -> None:
 def test_too_long_durations() -> None:
     with pytest.raises(ValueError, match="hundred years"):
         parse_duration("999999999999d")
+
+
+@pytest.mark.parametrize("text", ["0s", "0.5s", "45s", "90s", "15m", "90m", "8h", "25h", "1d", "31d"])
+def test_durations_are_written_as_they_are_read(text: str) -> None:
+    assert written_duration(parse_duration(text)) == text
+
+
+@given(st.integers(0, 10**12).map(lambda micro: micro / 10**6))
+def test_a_written_duration_means_the_same(seconds: float) -> None:
+    assert parse_duration(written_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
 
 
 @pytest.mark.parametrize(("text", "size"), [("0B", 0), ("64KiB", 65536), ("5GiB", 5 * 2**30), ("1TiB", 2**40)])

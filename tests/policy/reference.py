@@ -66,8 +66,7 @@ def allow_matches(sql: Written | None, operation: Operation, opaque: bool) -> bo
         return True
     if opaque:
         return False
-    touched = operation.relations | operation.functions | operation.labels
-    if not touched and operation.verbs <= FREE:
+    if is_free(operation):
         return True
     bound = operation.row_bound
     return (
@@ -93,23 +92,52 @@ def deny_matches(sql: Written | None, operation: Operation, opaque: bool) -> boo
     )
 
 
+def is_free(operation: Operation) -> bool:
+    return operation.verbs <= FREE and not (operation.relations | operation.functions | operation.labels)
+
+
 def decide(policy: Written, access: Access, operation: Operation, now: float) -> tuple[str, list[str], list[str]]:
     """The outcome, the names that made it, the names that only observed."""
-    allows, denies = (
+    allows, denies, approves = (
         [entry for entry in policy[kind] if about_access(entry, access) and about_time(entry, now)]
-        for kind in ("allow", "deny")
+        for kind in ("allow", "deny", "approve")
     )
     trusted = [name for entry in allows for name in entry.get("sql", {}).get("functions", ())]
     opaque = operation.opaque is not None or not every(trusted, operation.untrusted_functions)
     allowing = [entry for entry in allows if allow_matches(entry.get("sql"), operation, opaque)]
     denying = [entry for entry in denies if deny_matches(entry.get("sql"), operation, opaque)]
-    refusing = [entry["name"] for entry in denying if not entry.get("observe")]
-    watching = [entry["name"] for entry in denying if entry.get("observe")]
-    if refusing:
-        return "deny", sorted(refusing), []
+    asking = [
+        entry
+        for entry in approves
+        if "session" not in entry
+        and (opaque or not is_free(operation))
+        and deny_matches(entry.get("sql"), operation, opaque)
+    ]
+    return outcome(allowing, denying, asking)
+
+
+def admits(policy: Written, access: Access, now: float) -> tuple[str, list[str], list[str]]:
+    """As `decide`, for the connection."""
+    allows, denies, approves = (
+        [entry for entry in policy[kind] if about_access(entry, access) and about_time(entry, now)]
+        for kind in ("allow", "deny", "approve")
+    )
+    every_operation = [entry for entry in denies if set(entry.get("sql", {})) <= {"databases", "roles"}]
+    return outcome(allows, every_operation, [entry for entry in approves if "session" in entry])
+
+
+def outcome(allowing: list[Written], denying: list[Written], asking: list[Written]) -> tuple[str, list[str], list[str]]:
+    def names(entries: list[Written], *, observe: bool) -> list[str]:
+        return sorted({entry["name"] for entry in entries if bool(entry.get("observe")) is observe})
+
+    if refusing := names(denying, observe=False):
+        return "deny", refusing, []
     if not allowing:
         return "deny", [], []
-    return "allow", sorted(entry["name"] for entry in allowing), sorted(watching)
+    observed = names([*denying, *asking], observe=True)
+    if approving := names(asking, observe=False):
+        return "approve", approving, observed
+    return "allow", names(allowing, observe=False), observed
 
 
 def method(policy: Written, access: Access, labels: Iterable[str]) -> tuple[str, int]:

@@ -16,6 +16,9 @@ POLICY = snapshot(
       - {name: analysts read, groups: [analysts], targets: [orders], sql: {verbs: [select], roles: [ro]}}
       - {name: robots by day, kind: machine, from: [10.0.0.0/8], times: {hours: ["08:00-18:00"]}}
     deny: [{name: nobody destroys, sql: {verbs: [drop]}}]
+    approve:
+      - {name: deletes, sql: {verbs: [delete]}, from: [10.2.0.0/16], approvers: {groups: [g]}}
+      - {name: from home, session: {}, from: [10.2.0.0/16], approvers: {groups: [g]}}
     masks:
       - {labels: [pii.email], method: redact}
       - {labels: [pii.email], groups: [s], method: {partial: {keep_last: 4}}}
@@ -53,10 +56,12 @@ def test_cases_that_pass(tmp_path: Path) -> None:
         name: j, principal: ci, kind: machine, target: sandbox, expect: deny
         name: k, principal: a, groups: [s], target: orders, expect: deny, masks: {pii.email: {partial: {keep_last: 4}}}
         name: l, principal: al, target: orders, expect: deny, masks: {pii.email: redact}
+        name: m, principal: c, kind: machine, from: 10.2.1.1, target: sandbox, sql: delete x, expect: approve
+        name: n, principal: c, kind: machine, from: 10.2.1.1, target: sandbox, expect: approve, rules: [from home]
         """,
     )
     assert [result for result in results if not result.passed] == []
-    assert [result.name for result in results] == list("abcdefghijkl")
+    assert [result.name for result in results] == list("abcdefghijklmn")
     assert results[0].decision.outcome is Outcome.ALLOW
 
 
@@ -69,6 +74,8 @@ def test_cases_that_fail_say_what_came_instead(tmp_path: Path) -> None:
         name: c, principal: al, target: orders, expect: deny, masks: {pii.email: clear, pii.ssn: redact}
         name: d, principal: al, target: unheard-of, expect: allow
         name: e, principal: al, groups: [analysts], target: orders, sql: drop x, expect: deny, rules: []
+        name: f, principal: c, kind: machine, from: 10.2.1.1, target: sandbox, sql: delete x, expect: allow
+        name: g, principal: al, groups: [analysts], target: orders, sql: select x, expect: approve
         """,
     )
     assert [result.problems for result in results] == [
@@ -77,6 +84,8 @@ def test_cases_that_fail_say_what_came_instead(tmp_path: Path) -> None:
         ("expected pii.email as clear, it is shown as redact", "pii.ssn is no label of this policy"),
         ("expected allow, got deny, decided by nothing, since no allow entry matches",),
         ("expected to be decided by none, was decided by nobody destroys",),
+        ("expected allow, got approve, decided by deletes",),
+        ("expected approve, got allow, decided by analysts read",),
     ]
 
 
@@ -86,7 +95,7 @@ def test_cases_that_fail_say_what_came_instead(tmp_path: Path) -> None:
         ("cases: []", "empty"),
         ("", "`cases:`"),
         ("cases: [{name: a, principal: b, target: c}]", "`expect:`"),
-        ("cases: [{name: a, principal: b, target: c, expect: approve}]", "allow, deny"),
+        ("cases: [{name: a, principal: b, target: c, expect: maybe}]", "allow, deny, approve"),
         ("cases: [{name: a, principal: b, target: c, expect: deny, sqll: x}]", "did you mean `sql`"),
         ("cases: [{name: a, principal: b, target: c, expect: deny, masks: {d: hmac}}]", "hmac: {key"),
         ("cases: [{name: a, principal: b, target: c, expect: deny, masks: {d: partial}}]", "keep_last"),

@@ -93,6 +93,68 @@ def test_free_commands_say_why() -> None:
     assert "are free" in str(told)
 
 
+ASKING = snapshot(
+    """
+    allow: [{name: all, groups: [analysts]}]
+    approve:
+      - {name: changes, sql: {verbs: [update]}, approvers: {groups: [dba, on-call], principals: [bob], needed: 2},
+         wait: 5m, grant: {uses: 3, within: 90m}, message: two of us}
+      - {name: tables, sql: {without_where: true}, until: "2030-01-01T00:00:00Z", approvers: {groups: [dba]}}
+      - {name: watch, observe: true, approvers: {groups: [dba]}}
+      - {name: access, session: {}, approvers: {principals: [bob, eve]}, wait: 45s}
+    """
+)
+
+
+def test_an_approval_as_text() -> None:
+    told = explain(ASKING, ALICE, operation("update", without_where=True), NOON)
+    assert str(told) == "\n".join(
+        [
+            "approve, as asked by changes, tables",
+            "  changes: 2 of bob or members of dba, on-call, within 5m; good for 3 uses within 90m",
+            "  tables: 1 of members of dba, within 10m; good for 1 use within 15m, at most until "
+            "2030-01-01T00:00:00+00:00",
+            "  message: two of us",
+            "  observed only: watch would have asked for approval",
+            "allow `all` in 0.yaml: matches",
+            "approve `access` in 0.yaml: does not match",
+            "  session: is asked at connect, not about operations",
+            "approve `changes` in 0.yaml: matches",
+            "approve `tables` in 0.yaml: matches",
+            "approve `watch` (observe: true) in 0.yaml: matches",
+        ]
+    )
+
+
+def test_an_approval_at_connect_as_text() -> None:
+    text = str(explain(ASKING, ALICE, None, NOON))
+    assert text.startswith(
+        "approve, as asked by access\n  access: 1 of bob, eve, within 45s; good for any number of uses within 8h\n"
+    )
+    assert "approve `changes` in 0.yaml: does not match\n  is about operations, not about the connection" in text
+    assert "observed only" not in text
+
+
+def test_why_an_approve_does_not_match() -> None:
+    told = explain(ASKING, ALICE, operation("select"), NOON)
+    assert str(told).startswith("allow by all\n  observed only: watch would have asked for approval\n")
+    assert "approve `changes` in 0.yaml: does not match\n  sql.verbs: select is none of these" in str(told)
+
+
+def test_free_commands_are_not_asked_about() -> None:
+    told = explain(ASKING, ALICE, operation("begin"), NOON)
+    free = "sql: transaction control and harmless session commands are free"
+    findings = {finding.name: (finding.matches, finding.reasons) for finding in told.entries}
+    assert findings["changes"] == findings["watch"] == (False, (free,))
+    assert told.decision.observed == ()
+
+
+def test_opaque_is_told_at_approve_entries() -> None:
+    text = str(explain(ASKING, ALICE, operation("begin", opaque="?"), NOON))
+    assert text.startswith("approve, as asked by changes, tables\n")
+    assert "it is taken for one that this entry asks about" in text
+
+
 def test_describe() -> None:
     assert describe(Method("clear")) == "clear"
     assert describe(Method("partial", 1, 2)) == "partial(keep_first: 1, keep_last: 2)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from typing import Any
 
 from hypothesis import given, settings
@@ -68,8 +69,44 @@ SQL: dict[str, st.SearchStrategy[Any]] = {
 }
 sql_section = optional(SQL).filter(bool)
 names = st.sampled_from("abcdefgh")
-allow_entries = optional({**WHO_AND_WHAT, **WHEN, "sql": sql_section}, name=names)
+lives = optional(
+    {
+        "idle": st.sampled_from(["30s", "1h"]),
+        "record": st.just("synced"),
+        "expire": st.sampled_from(["identity", "session"]),
+    },
+    max=st.sampled_from(["30s", "1h"]),
+)
+allow_entries = optional({**WHO_AND_WHAT, **WHEN, "sql": sql_section, "session": lives}, name=names)
 deny_entries = optional({**WHO_AND_WHAT, **WHEN, "sql": sql_section, "observe": st.booleans()}, name=names)
+
+
+approve_entries = st.builds(
+    lambda who, about: {**who, **about},
+    optional(
+        {**WHO_AND_WHAT, **WHEN, "observe": st.booleans(), "wait": st.sampled_from(["1m", "1h"])},
+        name=names,
+        approvers=st.fixed_dictionaries(
+            {"groups": several("on-call", "dba"), "needed": st.integers(1, 2)}, optional={"principals": several("bob")}
+        ),
+    ),
+    st.one_of(
+        st.just({}),
+        st.fixed_dictionaries({"sql": sql_section}),
+        st.fixed_dictionaries(
+            {
+                "session": optional(
+                    {
+                        "max": st.sampled_from(["1m", "2h"]),
+                        "idle": st.just("1m"),
+                        "record": st.sampled_from(["written", "synced"]),
+                        "expire": st.just("identity"),
+                    }
+                )
+            }
+        ),
+    ),
+)
 
 
 def with_method(mask: Written) -> Written:
@@ -94,6 +131,7 @@ policies = st.fixed_dictionaries(
         "labels": labels,
         "allow": st.lists(allow_entries, max_size=4),
         "deny": st.lists(deny_entries, max_size=3),
+        "approve": st.lists(approve_entries, max_size=3),
         "masks": st.lists(mask_entries, max_size=4),
     }
 )
@@ -137,8 +175,30 @@ def test_decides_as_the_reference_does(policy: Written, who: Access, done: Opera
     decision = compiled(policy).decide(who, done, NOON)
     outcome, rules, observed = reference.decide(policy, who, done, NOON)
     assert decision.outcome.value == outcome
-    assert decision.rules == tuple(dict.fromkeys(rules))
-    assert decision.observed == tuple(dict.fromkeys(observed))
+    assert decision.rules == tuple(rules)
+    assert decision.observed == tuple(observed)
+
+
+@settings(max_examples=300)
+@given(policies, accesses)
+def test_admits_as_the_reference_does(policy: Written, who: Access) -> None:
+    decision = compiled(policy).admits(who, NOON)
+    outcome, rules, observed = reference.admits(policy, who, NOON)
+    assert decision.outcome.value == outcome
+    assert decision.rules == tuple(rules)
+    assert decision.observed == tuple(observed)
+
+
+@given(policies, accesses, operations())
+def test_there_are_approvals_if_and_only_if_the_outcome_is_approve(
+    policy: Written, who: Access, done: Operation
+) -> None:
+    rules = compiled(policy)
+    for decision in (rules.decide(who, done, NOON), rules.admits(who, NOON)):
+        assert bool(decision.approvals) is (decision.outcome is Outcome.APPROVE)
+        if decision.approvals:
+            assert tuple(dict.fromkeys(terms.rule for terms in decision.approvals)) == decision.rules
+            assert {terms.digest for terms in decision.approvals} <= rules.approval_digests
 
 
 @settings(max_examples=300)
@@ -153,13 +213,14 @@ def test_the_order_of_entries_and_files_never_matters(
     policy: Written, who: Access, done: Operation, random: Any
 ) -> None:
     files: list[Written] = [{"labels": policy["labels"]}]
-    for kind in ("allow", "deny", "masks"):
+    for kind in ("allow", "deny", "approve", "masks"):
         files += [{kind: [entry]} for entry in policy[kind]]
     random.shuffle(files)
     one, many = compiled(policy), compiled(*files)
     assert one.decide(who, done, NOON) == many.decide(who, done, NOON)
     assert one.admits(who, NOON) == many.admits(who, NOON)
     assert one.limits(who, NOON) == many.limits(who, NOON)
+    assert one.approval_digests == many.approval_digests
     assert one.column_labels("orders") == many.column_labels("orders")
     assert [one.method_for(who, [label]) for label in LABELS] == [many.method_for(who, [label]) for label in LABELS]
 
@@ -174,6 +235,42 @@ def test_a_deny_more_never_allows_more(policy: Written, deny: Written, who: Acce
         assert after.admits(who, NOON).outcome is Outcome.DENY
     if deny.get("observe"):
         assert after.decide(who, done, NOON).outcome is before.decide(who, done, NOON).outcome
+
+
+WIDTH = [Outcome.DENY, Outcome.APPROVE, Outcome.ALLOW]
+
+
+@settings(max_examples=300)
+@given(policies, approve_entries, accesses, operations())
+def test_an_approve_never_widens(policy: Written, approve: Written, who: Access, done: Operation) -> None:
+    """A deny stays a deny, by the same entries; nothing else gets wider; nobody's session lives longer."""
+    before = compiled(policy)
+    after = compiled({**policy, "approve": [*policy["approve"], approve]})
+    for one, other in (
+        (before.decide(who, done, NOON), after.decide(who, done, NOON)),
+        (before.admits(who, NOON), after.admits(who, NOON)),
+    ):
+        assert WIDTH.index(other.outcome) <= WIDTH.index(one.outcome)
+        assert (other.outcome is Outcome.DENY) is (one.outcome is Outcome.DENY)
+        if one.outcome is Outcome.DENY or approve.get("observe"):
+            assert (other.outcome, other.rules, other.approvals) == (one.outcome, one.rules, one.approvals)
+        assert set(one.approvals) <= set(other.approvals)
+        assert other.durability in (one.durability, "synced")
+    shorter, longer = after.limits(who, NOON), before.limits(who, NOON)
+    assert (shorter.max or inf) <= (longer.max or inf)
+    assert (shorter.idle or inf) <= (longer.idle or inf)
+    assert shorter.ends_with_identity >= longer.ends_with_identity
+    if approve.get("observe"):
+        assert shorter == longer
+
+
+@given(policies, accesses, operations())
+def test_without_approve_entries_nothing_else_is_allowed(policy: Written, who: Access, done: Operation) -> None:
+    bare, whole = compiled({**policy, "approve": []}), compiled(policy)
+    if bare.decide(who, done, NOON).outcome is not Outcome.ALLOW:
+        assert whole.decide(who, done, NOON).outcome is Outcome.DENY
+    if bare.admits(who, NOON).outcome is not Outcome.ALLOW:
+        assert whole.admits(who, NOON).outcome is Outcome.DENY
 
 
 @given(policies, allow_entries, accesses, operations())
@@ -194,16 +291,19 @@ def test_without_allow_entries_nothing_is_allowed(policy: Written, who: Access, 
 def test_what_is_allowed_is_admitted(policy: Written, who: Access, done: Operation) -> None:
     """No operation of a connection that would be refused is allowed: a session without rights can be ended."""
     rules = compiled(policy)
-    if rules.decide(who, done, NOON).outcome is Outcome.ALLOW:
-        assert rules.admits(who, NOON).outcome is Outcome.ALLOW
+    if rules.decide(who, done, NOON).outcome is not Outcome.DENY:
+        assert rules.admits(who, NOON).outcome is not Outcome.DENY
 
 
 @given(policies, accesses, operations())
 def test_not_understanding_never_allows_more(policy: Written, who: Access, done: Operation) -> None:
     rules = compiled(policy)
-    opaque = operation(*done.verbs, opaque="not understood")
-    if rules.decide(who, opaque, NOON).outcome is Outcome.ALLOW:
-        assert rules.decide(who, done, NOON).outcome is Outcome.ALLOW
+    opaque, understood = (
+        rules.decide(who, one, NOON) for one in (operation(*done.verbs, opaque="not understood"), done)
+    )
+    assert WIDTH.index(opaque.outcome) <= WIDTH.index(understood.outcome)
+    if opaque.approvals:
+        assert set(understood.approvals) <= set(opaque.approvals)
 
 
 @given(policies, accesses, operations(), st.sampled_from(sorted(VERBS)))
@@ -220,8 +320,7 @@ def test_doing_more_never_allows_more(policy: Written, who: Access, done: Operat
         row_bound=None,
         opaque=done.opaque,
     )
-    if rules.decide(who, more, NOON).outcome is Outcome.ALLOW:
-        assert rules.decide(who, done, NOON).outcome is Outcome.ALLOW
+    assert WIDTH.index(rules.decide(who, more, NOON).outcome) <= WIDTH.index(rules.decide(who, done, NOON).outcome)
 
 
 @given(policies, mask_entries, accesses, st.sampled_from(LABELS))
@@ -249,7 +348,8 @@ def test_an_explanation_tells_the_decisions_story(policy: Written, who: Access, 
     matching = [finding for finding in told.entries if finding.matches]
     refusing = {finding.name for finding in matching if finding.effect == "deny" and not finding.observe}
     allowing = {finding.name for finding in matching if finding.effect == "allow"}
-    assert set(told.decision.rules) == (refusing or allowing)
+    asking = {finding.name for finding in matching if finding.effect == "approve" and not finding.observe}
+    assert set(told.decision.rules) == (refusing or (allowing and (asking or allowing)))
     assert all(finding.reasons for finding in told.entries if not finding.matches)
     assert str(told)
 

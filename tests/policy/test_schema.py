@@ -64,11 +64,45 @@ def test_every_condition_can_be_written() -> None:
             session: {max: 8h, idle: 30m, record: synced, expire: identity}
         deny:
           - {name: b, sql: {matches: ["a+"]}, observe: true}
+        approve:
+          - name: c
+            kind: human
+            times: {days: [sat-sun]}
+            until: "2026-12-31T00:00:00Z"
+            sql: {verbs: [drop], matches: ["a+"], without_where: true}
+            approvers: {principals: [x, y], groups: ["dba-*"], needed: 20}
+            wait: 24h
+            grant: {uses: 3, within: 31d}
+            message: wait
+            observe: true
+          - {name: d, session: {max: 1h, idle: 5m, record: synced, expire: identity}, approvers: {groups: [g]}}
         """
     ).document
     assert document.allow[0].session is not None
     assert document.allow[0].session.max == 8 * 3600
     assert document.deny[0].observe
+    assert (document.approve[0].wait, document.approve[0].uses, document.approve[0].within) == (86400, 3, 31 * 86400)
+    assert document.approve[1].session is not None
+    assert document.approve[1].session.max == 3600
+
+
+@pytest.mark.parametrize(
+    ("written", "wait", "uses", "within"),
+    [
+        ("", 600, 1, 900),
+        ("sql: {verbs: [drop]}", 600, 1, 900),
+        ("session: {}", 600, None, 8 * 3600),
+        ("wait: 0s", 0, 1, 900),
+        ("grant: {uses: 5}", 600, 5, 900),
+        ("grant: {within: 1h}", 600, 1, 3600),
+        ("session: {}, grant: {uses: 5}", 600, 5, 8 * 3600),
+        ("session: {max: 1h}, grant: {within: 1h}", 600, None, 3600),
+    ],
+)
+def test_what_an_approve_entry_leaves_out(written: str, wait: float, uses: int | None, within: float) -> None:
+    rest = f", {written}" if written else ""
+    (entry,) = policy_file(f"approve: [{{name: a, approvers: {{groups: [g]}}{rest}}}]").document.approve
+    assert (entry.wait, entry.uses, entry.within, entry.approvers.needed) == (wait, uses, within, 1)
 
 
 def test_an_empty_file_is_an_empty_policy() -> None:
@@ -78,7 +112,6 @@ def test_an_empty_file_is_an_empty_policy() -> None:
 @pytest.mark.parametrize(
     ("text", "path", "mend"),
     [
-        ("approve: [{name: a}]", ("approve",), "deny entry"),
         ("allow: [{name: a, ssh: {logins: [b]}}]", ("allow", 0, "ssh"), "PostgreSQL only"),
         ("deny: [{name: a, http: {methods: [GET]}}]", ("deny", 0, "http"), "PostgreSQL only"),
     ],
@@ -126,7 +159,7 @@ def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, .
         ("allow: [{name: a, kind: robot}]", ("allow", 0, "kind"), "human"),
         ("allow: [{name: a, factors: [pigeon]}]", ("allow", 0, "factors", 0), "certificate"),
         ("allow: [{name: a, sql: {verbs: [selekt]}}]", ("allow", 0, "sql", "verbs", 0), "did you mean `select`"),
-        ("allow: [{name: a, sql: {matches: [a]}}]", ("allow", 0), "for deny entries"),
+        ("allow: [{name: a, sql: {matches: [a]}}]", ("allow", 0), "for deny and approve entries"),
         ("allow: [{name: a, sql: {max_rows: -1}}]", ("allow", 0, "sql", "max_rows"), ">= 0"),
         ("allow: [{name: a, session: {max: 8}}]", ("allow", 0, "session", "max"), "unit"),
         ("allow: [{name: a, session: {max: 0s}}]", ("allow", 0, "session", "max"), "> 0"),
@@ -170,6 +203,39 @@ def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, .
         ("detectors: {a: {pattern: a, context: []}}", ("detectors", "a", "context"), "empty"),
         ("detectors: {a: {pattern: a, validator: lun}}", ("detectors", "a", "validator"), "luhn"),
         ("labels: {a: {columns: {o: [email]}}}", ("labels", "a", "columns", "o", 0), "schema.table.column"),
+        ("approve: [{name: a}]", ("approve", 0, "approvers"), "add `approvers:`"),
+        ("approve: [{approvers: {groups: [g]}}]", ("approve", 0, "name"), "is missing"),
+        ("approve: [{name: a, approvers: [bob]}]", ("approve", 0, "approvers"), "key: value"),
+        ("approve: [{name: a, approvers: {}}]", ("approve", 0, "approvers"), "write `groups` or `principals`"),
+        ("approve: [{name: a, approvers: {needed: 1}}]", ("approve", 0, "approvers"), "write `groups` or `principals`"),
+        ("approve: [{name: a, approvers: {groups: []}}]", ("approve", 0, "approvers", "groups"), "leave the key out"),
+        ("approve: [{name: a, approvers: {principals: ['*']}}]", ("approve", 0, "approvers"), "anybody's yes"),
+        ("approve: [{name: a, approvers: {groups: [g, '?*']}}]", ("approve", 0, "approvers"), "name groups"),
+        ("approve: [{name: a, approvers: {groups: [g], needed: 0}}]", ("approve", 0, "approvers", "needed"), ">= 1"),
+        ("approve: [{name: a, approvers: {groups: [g], needed: 21}}]", ("approve", 0, "approvers", "needed"), "<= 20"),
+        ("approve: [{name: a, approvers: {principals: [b], needed: 2}}]", ("approve", 0, "approvers"), "need fewer"),
+        ("approve: [{name: a, approvers: {principals: [b, b], needed: 2}}]", ("approve", 0, "approvers"), "names 1"),
+        ("approve: [{name: a, approvers: {groups: [g], need: 1}}]", ("approve", 0, "approvers", "need"), "`needed`"),
+        ("approve: [{name: a, approvers: {groups: [g]}, wait: 10}]", ("approve", 0, "wait"), "unit"),
+        ("approve: [{name: a, approvers: {groups: [g]}, wait: 25h}]", ("approve", 0, "wait"), "at most 24h"),
+        ("approve: [{name: a, approvers: {groups: [g]}, grant: {}}]", ("approve", 0, "grant"), "leave the key out"),
+        ("approve: [{name: a, approvers: {groups: [g]}, grant: {uses: 0}}]", ("approve", 0, "grant", "uses"), ">= 1"),
+        ("approve: [{name: a, approvers: {groups: [g]}, grant: {uses: 1000001}}]",
+         ("approve", 0, "grant", "uses"), "<= 1000000"),
+        ("approve: [{name: a, approvers: {groups: [g]}, grant: {within: 0s}}]",
+         ("approve", 0, "grant", "within"), "> 0"),
+        ("approve: [{name: a, approvers: {groups: [g]}, grant: {within: 32d}}]",
+         ("approve", 0, "grant", "within"), "at most 31d"),
+        ("approve: [{name: a, approvers: {groups: [g]}, sql: {}}]", ("approve", 0, "sql"), "leave the key out"),
+        ("approve: [{name: a, approvers: {groups: [g]}, sql: {verbs: [drop]}, session: {}}]",
+         ("approve", 0), "write two entries"),
+        ("approve: [{name: a, approvers: {groups: [g]}, session: }]", ("approve", 0, "session"), "leave the key out"),
+        ("approve: [{name: a, approvers: {groups: [g]}, session: {expire: session, max: 1h}}]",
+         ("approve", 0, "session"), "in the allow entry"),
+        ("approve: [{name: a, approvers: {groups: [g]}, session: {max: 0s}}]",
+         ("approve", 0, "session", "max"), "> 0"),
+        ("approve: [{name: a, approvers: {groups: [g]}, ssh: {}}]", ("approve", 0, "ssh"), "PostgreSQL only"),
+        ("deny: [{name: a, approvers: {groups: [g]}}]", ("deny", 0, "approvers"), "not a known key"),
     ],
 )  # fmt: skip
 def test_mistakes(text: str, path: tuple[str | int, ...], said: str) -> None:
