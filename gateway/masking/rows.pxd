@@ -1,13 +1,24 @@
 # C types for rows.py. Without Cython nobody reads this file; rows.py says what may be written there.
 cimport cython
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
+
+cdef extern from *:
+    """
+    typedef const unsigned char *__restrict ostiary_source;
+    typedef unsigned char *__restrict ostiary_target;
+    """
+    ctypedef const unsigned char *source "ostiary_source"
+    ctypedef unsigned char *target "ostiary_target"
 
 cdef Py_ssize_t _DATA_ROW
 cdef Py_ssize_t _HEADER
 cdef Py_ssize_t _SPARE
 
-@cython.locals(value=int64_t)
+@cython.locals(first=uint32_t, second=uint32_t, third=uint32_t, fourth=uint32_t, value=int64_t)
 cdef int64_t _int32(const unsigned char *view, Py_ssize_t pos) noexcept
+
+@cython.locals(offset=Py_ssize_t)
+cdef void _copy(target room, Py_ssize_t at, source view, Py_ssize_t pos, Py_ssize_t size) noexcept
 
 cpdef bytes framed(bytes value)
 
@@ -19,7 +30,7 @@ cpdef tuple skip_rows(bytes data, Py_ssize_t pos, int kind)
 
 @cython.locals(
     view="const unsigned char *", target="unsigned char *", value="const unsigned char *",
-    out=bytearray, frame=bytes,
+    replaced="unsigned char *", out=bytearray, marks=bytearray, frame=bytes,
     columns=Py_ssize_t, growth=Py_ssize_t, capacity=Py_ssize_t, written=Py_ssize_t,
     length=int64_t, size=int64_t, stop=Py_ssize_t, start=Py_ssize_t, run=Py_ssize_t, row=Py_ssize_t,
     index=Py_ssize_t, offset=Py_ssize_t,

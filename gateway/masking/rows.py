@@ -3,10 +3,11 @@
 """Rows at the speed of the wire: skip messages, rewrite cells of DataRow messages.
 
 One file, two lives: plain Python, or compiled by Cython with the C types in rows.pxd (postgres.md, Speed). Only what
-means the same in both may be written here: ``view = data`` is a second name in Python and a C pointer when
-compiled, so nothing guards an index but the tests in front of it, and cells are copied byte by byte, which -O3 turns
-into memcpy. Lengths are read by `_int32`, never shifted in place: a byte shifted by 24 overflows C's int, and a literal
-above 2^31 would be a Python object.
+means the same in both may be written here: ``view = data`` is a second name in Python and a C pointer when compiled, so
+nothing guards an index but the tests in front of it. Bytes are copied one by one, by `_copy`: its arguments are
+declared not to overlap, and only then -O3 turns it into memcpy. Lengths are read by `_int32`, never shifted in place: a
+byte shifted by 24 overflows C's int, and a literal above 2^31 would be a Python object. Objects are touched only where
+a cell is replaced: counting references for each cell took a third of the time.
 
 Message layout: PostgreSQL documentation, "Message Formats": one byte of kind, int32 length (its own 4 bytes
 included), body. DataRow's body: int16 number of columns, then for each an int32 length (-1: NULL) and that many bytes.
@@ -50,12 +51,14 @@ def framed(value: bytes | None) -> bytes:
 
 
 def _int32(view: bytes, pos: int) -> int:
-    value = view[pos]
-    if value >= 128:
-        value -= 256
-    value = value * 256 + view[pos + 1]
-    value = value * 256 + view[pos + 2]
-    return value * 256 + view[pos + 3]
+    first, second, third, fourth = view[pos], view[pos + 1], view[pos + 2], view[pos + 3]
+    value = first << 24 | second << 16 | third << 8 | fourth
+    return value - (value >> 31 << 32)
+
+
+def _copy(room: bytearray, at: int, view: bytes, pos: int, size: int) -> None:
+    for offset in range(size):
+        room[at + offset] = view[pos + offset]
 
 
 def next_message(data: bytes, pos: int) -> tuple[int, int]:
@@ -107,10 +110,14 @@ def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> bytes:
     view = data
     columns = len(plan)
     growth = 0
+    marks = bytearray(columns)
+    replaced = marks
     for index in range(columns):
         cell = plan[index]
-        if isinstance(cell, bytes):
-            growth += len(cell)
+        if cell is not None:
+            replaced[index] = 1
+            if isinstance(cell, bytes):
+                growth += len(cell)
     capacity = end - pos + growth + _SPARE
     out = bytearray(capacity)
     target = out
@@ -136,18 +143,19 @@ def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> bytes:
             if stop - pos < 4:
                 raise PeerError("a row does not parse: a cell is cut")
             size = _int32(view, pos)
-            if size == -1:
-                pos += 4
-                continue
             if size < 0 or size > stop - pos - 4:
+                if size == -1:
+                    pos += 4
+                    continue
                 raise PeerError("a row does not parse: wrong cell length")
-            cell = plan[index]
-            if cell is None:
+            if not replaced[index]:
                 pos += 4 + size
                 continue
+            cell = plan[index]
             if isinstance(cell, bytes):
                 frame = cell
             else:
+                assert cell is not None
                 frame = framed(cell(data[pos + 4 : pos + 4 + size]))
                 if written + stop - run + len(frame) + growth > capacity:
                     capacity = 2 * capacity + stop - run + len(frame)
@@ -155,15 +163,14 @@ def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> bytes:
                     target = out
             if start < 0:
                 start = written + row - run
-            for offset in range(pos - run):
-                target[written + offset] = view[run + offset]
+            _copy(target, written, view, run, pos - run)
             written += pos - run
             pos += 4 + size
             run = pos
             value = frame
-            for offset in range(len(frame)):
-                target[written + offset] = value[offset]
-            written += len(frame)
+            size = len(frame)
+            _copy(target, written, value, 0, size)
+            written += size
         if pos != stop:
             raise PeerError("a row does not parse: bytes behind the last cell")
         if start >= 0:
@@ -172,8 +179,7 @@ def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> bytes:
             target[start + 2] = length >> 16 & 255
             target[start + 3] = length >> 8 & 255
             target[start + 4] = length & 255
-    for offset in range(pos - run):
-        target[written + offset] = view[run + offset]
+    _copy(target, written, view, run, pos - run)
     return bytes(target[: written + pos - run])
 
 
@@ -246,9 +252,9 @@ def gather(
                 whole = False
                 continue
             value = found
-            for offset in range(len(found)):
-                target[written + offset] = value[offset]
-            written += len(found)
+            size = len(found)
+            _copy(target, written, value, 0, size)
+            written += size
             target[written] = 0
             written += 1
         if pos != stop:
