@@ -35,8 +35,9 @@ from gateway.protocols.postgres.reading import Readings  # noqa: E402
 from gateway.protocols.postgres.traffic import Traffic  # noqa: E402
 from gateway.recording import Recordings  # noqa: E402
 from gateway.recording.sync import Files  # noqa: E402
-from gateway.session import Gate, LiveSessions, Rules, open_corridor  # noqa: E402
+from gateway.session import Approvals, Gate, LiveSessions, Rules, open_corridor  # noqa: E402
 from gateway.sql import Catalogue  # noqa: E402
+from gateway.store import ApprovalStore  # noqa: E402
 
 SQL = b"SELECT abalance FROM pgbench_accounts WHERE aid = %b;"
 BATCH = 200
@@ -143,7 +144,10 @@ class Session:
         target = Target("bench", "postgres", Address("db1", 5432), TargetTls(), (Credential("owner"),))
         policy = policy_file(repr(POLICY), "bench.yaml")
         rules = Rules(compile_snapshot([policy], (target,), 1), {"bench": target}, "0" * 64, 10, 10)
-        gate = Gate(rules, live=LiveSessions(), recordings=recordings, audit=self.audit, clock=time.time)
+        live = LiveSessions()
+        store = ApprovalStore(directory / "store" / "approvals.db")
+        approvals = Approvals(store, self.audit, live, clock=time.time, random=os.urandom)
+        gate = Gate(rules, live=live, recordings=recordings, audit=self.audit, approvals=approvals, clock=time.time)
         who = Principal("erin", "human", frozenset({"engineers"}), frozenset({"certificate"}), time.time())
         session = uuid7(time.time(), os.urandom(10))
         admitted = gate.admit(session, who, protocol="postgres", target="bench", database="", address="192.0.2.7")

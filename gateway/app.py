@@ -48,8 +48,8 @@ from gateway.protocols.postgres import CancelKeys, Catalogues, Dialler, Postgres
 from gateway.recording import Recordings
 from gateway.recording.keys import load_or_create, parse_private
 from gateway.secrets import kept_secret
-from gateway.session import Gate, Rules
-from gateway.store import TokenVault, make_key
+from gateway.session import Approvals, Gate, Rules
+from gateway.store import ApprovalStore, TokenVault, make_key
 
 log = structlog.get_logger()
 
@@ -66,14 +66,14 @@ SWEEP_EVERY: Final = 1.0
 """Seconds between two looks for sessions whose right or idle time is over: within a second they end."""
 
 CHECKPOINT_EVERY: Final = 1.0
-"""Seconds until the token vault's newest tokens are on the disk: what a power cut could take. A token whose value is
-seen again is kept again."""
+"""Seconds until what the stores have written is on the disk: what a power cut could take. A token whose value is
+seen again is kept again; a use of a grant could be had again."""
 
 STOP_TIMEOUT: Final = 10.0
 """Seconds for sessions to say goodbye and recordings to reach the disk, below systemd's 90."""
 
 
-def load_rules(config: Config, number: int) -> Rules:
+def load_rules(config: Config, number: int, identity: Identity) -> Rules:
     """What sessions are decided by. Raises ConfigError."""
     snapshot = load_snapshot(config.policy_files, config.targets, number, config.masking.keys)
     digest = hashlib.sha256()
@@ -87,6 +87,7 @@ def load_rules(config: Config, number: int) -> Rules:
         per_principal=config.limits.per_principal,
         break_glass=config.roles.get("break_glass", ()),
         durability=config.recording.durability,
+        known=identity.known,
     )
 
 
@@ -106,10 +107,10 @@ class Gateway:
         self.manager = ServiceManager()
         self.config = config = load(path)
         self.warnings = warnings(config)
-        rules = load_rules(config, 1)
         tls = _server_tls(config, self.clock())
         self._passwords = PasswordThreads(reactor)
         identity = Identity(config.identity, self._passwords)
+        rules = load_rules(config, 1, identity)
         self._pool = ThreadPool(minthreads=1, maxthreads=4, name="disk")
         config.node.data.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.audit = AuditLog(config.audit.directory, node=config.node.name, clock=clock, version=__version__)
@@ -138,7 +139,22 @@ class Gateway:
         )
         self.warnings += self.recordings.warnings
         self.live = CountedSessions()
-        self.gate = Gate(rules, live=self.live, recordings=self.recordings, audit=self.audit, clock=self.clock)
+        self.approvals = Approvals(
+            ApprovalStore(config.node.data / "store" / "approvals.db"),
+            self.audit,
+            self.live,
+            clock=self.clock,
+            random=self.random,
+        )
+        self.approvals.keep_only(rules.snapshot.approval_digests)
+        self.gate = Gate(
+            rules,
+            live=self.live,
+            recordings=self.recordings,
+            audit=self.audit,
+            approvals=self.approvals,
+            clock=self.clock,
+        )
         self.dialler = Dialler(reactor, self.clock)
         self.catalogues = Catalogues(self.dialler, self.audit, self.clock)
         self.readings = Readings(reactor, self.catalogues, statement=config.limits.statement)
@@ -171,7 +187,7 @@ class Gateway:
         self._retry.clock = reactor
         self._sweep = LoopingCall(self._sweep_sessions)
         self._sweep.clock = reactor
-        self._checkpoint = LoopingCall(self._checkpoint_vault)
+        self._checkpoint = LoopingCall(self._checkpoint_stores)
         self._checkpoint.clock = reactor
         self._alive = LoopingCall(self.manager.alive)
         self._alive.clock = reactor
@@ -245,7 +261,13 @@ class Gateway:
         log.info("ready", version=__version__, listeners=opened, targets=len(self.config.targets))
 
     def _sweep_sessions(self) -> None:
-        self.live.sweep(self.clock())
+        now = self.clock()
+        self.live.sweep(now)
+        try:
+            self.approvals.sweep(now)
+        except GatewayError as error:
+            # Nothing follows from a deadline but refusals, and `Approvals` looks at the clock itself.
+            log.error("approvals not swept", problem=error.message)
 
     def _sync_audit(self) -> Deferred[None] | None:
         """Not from the timer alone: a sync that still runs is waited for, never overtaken.
@@ -259,12 +281,16 @@ class Gateway:
         done.addErrback(lambda failure: self._evidence_failed(failure.getErrorMessage()))
         return done
 
-    def _checkpoint_vault(self) -> Deferred[None] | None:
-        """A vault that can't reach the disk is told, not fatal: what it can't write at all ends sessions by itself."""
-        if self.vault is None:
-            return None
-        done: Deferred[None] = deferToThreadPool(self.reactor, self._pool, self.vault.checkpoint)
-        return done.addErrback(lambda failure: log.error("vault not synced", problem=failure.getErrorMessage()))
+    def _checkpoint_stores(self) -> Deferred[None]:
+        """A store that can't reach the disk is told, not fatal: what it can't write at all ends sessions by itself."""
+
+        def checkpoint() -> None:
+            self.approvals.checkpoint()
+            if self.vault is not None:
+                self.vault.checkpoint()
+
+        done: Deferred[None] = deferToThreadPool(self.reactor, self._pool, checkpoint)
+        return done.addErrback(lambda failure: log.error("store not synced", problem=failure.getErrorMessage()))
 
     def _evidence_failed(self, problem: str) -> None:
         """The audit log is gone, for now or until a restart: nothing may happen unseen, so every session ends."""
@@ -295,9 +321,9 @@ class Gateway:
         self.manager.reloading()
         try:
             config = load(self.path)
-            rules = load_rules(config, self.gate.rules.snapshot.number + 1)
             tls = _server_tls(config, self.clock())
             identity = self.service.identity.reloaded(config.identity)
+            rules = load_rules(config, self.gate.rules.snapshot.number + 1, identity)
             keyring = self._keyring(config, rules)
         except GatewayError as error:
             self.refused_reloads += 1
@@ -319,6 +345,7 @@ class Gateway:
         self.config = config
         self._take(keyring)
         self.gate.rules = rules
+        self.approvals.keep_only(rules.snapshot.approval_digests)
         self.service.identity = identity
         self.service.tls = tls
         self.certificate_ends = tls.not_after
@@ -384,11 +411,12 @@ class Gateway:
         self._passwords.stop()
         if self._pool.started:
             self._pool.stop()
-        try:
-            if self.vault is not None:
-                self.vault.close()
-        except StoreFailed as error:
-            log.error("vault failed", problem=error.message)
+        for store in (self.approvals, self.vault):
+            try:
+                if store is not None:
+                    store.close()
+            except StoreFailed as error:
+                log.error("store failed", problem=error.message)
         try:
             self.audit.close()
         except RecordingFailed as error:

@@ -46,6 +46,10 @@ class Denied(GatewayError):
     """Policy, or a mask that could be evaded, refuses one operation."""
 
 
+class Unapproved(GatewayError):
+    """Policy would let it go once it is approved; who can't wait refuses it."""
+
+
 class LimitReached(GatewayError):
     """A size limit; the message names the limit."""
 

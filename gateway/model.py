@@ -290,11 +290,15 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why an operation was refused, in words for the caller; the protocol makes its native error of it."""
+    """Why an operation was refused, in words for the caller; the protocol makes its native error of it.
+
+    cancelled  the caller itself cancelled it while it waited
+    """
 
     message: str
     detail: str
     hint: str | None = None
+    cancelled: bool = False
 
 
 class RowPlanner(Protocol):
@@ -356,6 +360,7 @@ class Verdict(Struct, frozen=True):
     planner  masks the operation's results; None: they pass as they are
     tainted  a labelled relation is in play: error texts are not shown as the target wrote them
     marker   what the target is sent instead of a denied operation
+    touches  it may take locks, or a snapshot, that last as long as its transaction
     """
 
     operation: Operation
@@ -364,6 +369,7 @@ class Verdict(Struct, frozen=True):
     tainted: bool = False
     denial: Denial | None = None
     marker: bytes = b""
+    touches: bool = True
 
 
 def uuid7(now: float, random_bytes: bytes) -> str:

@@ -10,12 +10,22 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gateway.audit.approvals import (
+    AccessLocked,
+    AccessUnlocked,
+    ApprovalRequested,
+    ApprovalSettled,
+    ApprovalVoted,
+    GrantEnded,
+    GrantUsed,
+)
 from gateway.audit.event import Event
 from gateway.audit.ocsf import (
     MAX_TEXT,
     Class,
     SessionContext,
     Severity,
+    administration,
     bounded,
     bounded_names,
     endpoint,
@@ -101,7 +111,7 @@ class ConfigurationLoaded(Event, frozen=True):
     digest: str = ""
 
     def attributes(self) -> dict[str, object]:
-        return _administration(self.by, "configuration.load")
+        return administration(self.by, "configuration.load")
 
     def details(self) -> dict[str, object]:
         return {
@@ -129,17 +139,9 @@ class ConfigurationRefused(Event, frozen=True):
 
     def attributes(self) -> dict[str, object]:
         return {
-            **_administration(self.by, "configuration.load"),
+            **administration(self.by, "configuration.load"),
             "status_detail": bounded(self.problems, 2 * MAX_TEXT),
         }
-
-
-def _administration(by: str, operation: str) -> dict[str, object]:
-    return {
-        "actor": {**_PRODUCT, "user": {"name": bounded(by)}},
-        "api": {"operation": operation, "service": {"name": "ostiary"}},
-        "src_endpoint": {"name": "control"},
-    }
 
 
 class AdministrativeAct(Event, frozen=True):
@@ -167,7 +169,7 @@ class AdministrativeAct(Event, frozen=True):
 
     def attributes(self) -> dict[str, object]:
         return {
-            **_administration(self.by, self.act),
+            **administration(self.by, self.act),
             "status_detail": bounded(self.reason, MAX_TEXT),
             "resources": [{"name": bounded(self.subject)}],
         }
@@ -191,7 +193,7 @@ class SessionKilled(Event, frozen=True):
 
     def attributes(self) -> dict[str, object]:
         return {
-            **_administration(self.by, "sessions.kill"),
+            **administration(self.by, "sessions.kill"),
             "status_detail": bounded(self.reason, MAX_TEXT),
             "resources": [{"uid": self.session.session, "type": "session"}],
         }
@@ -220,7 +222,7 @@ class TokensResolved(Event, frozen=True):
     reason: str = ""
 
     def attributes(self) -> dict[str, object]:
-        return {**_administration(self.by, "tokens.resolve"), "status_detail": bounded(self.reason, MAX_TEXT)}
+        return {**administration(self.by, "tokens.resolve"), "status_detail": bounded(self.reason, MAX_TEXT)}
 
     def details(self) -> dict[str, object]:
         return {"tokens": bounded_names(self.tokens, 100), "found": self.found}
@@ -727,6 +729,13 @@ CATALOGUE: tuple[type[Event], ...] = (
     OperationDecided,
     CancelRequested,
     ValuesProbed,
+    ApprovalRequested,
+    ApprovalVoted,
+    ApprovalSettled,
+    GrantUsed,
+    GrantEnded,
+    AccessLocked,
+    AccessUnlocked,
     RecordingFailed,
     CatalogueReloadFailed,
     LogSegmentStarted,

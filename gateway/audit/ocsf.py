@@ -133,6 +133,15 @@ def user(principal: Principal, *, groups: bool = False) -> dict[str, object]:
     return shown
 
 
+def administration(by: str, operation: str) -> dict[str, object]:
+    """OCSF's actor, api and source of an act through the control interface."""
+    return {
+        "actor": {"app_name": "ostiary", "user": {"name": bounded(by)}},
+        "api": {"operation": operation, "service": {"name": "ostiary"}},
+        "src_endpoint": {"name": "control"},
+    }
+
+
 DATABASE_TYPES = {"postgres": "PostgreSQL"}
 
 

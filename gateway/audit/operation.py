@@ -39,7 +39,8 @@ class OperationDecided(Event, frozen=True):
     operation  what was asked
     decision   what policy says
     source     the kind of message it came in
-    refusal    why a mask refuses what policy allows; None: policy's word stands
+    refusal    why a mask or an approver refuses what policy would let go; None: policy's word stands
+    approval   the grant that lets it go; empty: none was needed, or none is there
     """
 
     class_uid = Class.DATASTORE_ACTIVITY
@@ -50,6 +51,7 @@ class OperationDecided(Event, frozen=True):
     decision: Decision
     source: Source
     refusal: str | None = None
+    approval: str = ""
 
     def context(self) -> bytes:
         return self.session.as_actor
@@ -79,7 +81,7 @@ class OperationDecided(Event, frozen=True):
         normalised = operation.normalised
         text = encode(normalised if room is None else bounded(normalised, room))
         before = b'%b,%b,"query_info":{"query_string":%b,"uid":%b},%b,"operation":' % (
-            _verdict(operation.verbs, decision.outcome, self.refusal, decision.message),
+            _verdict(operation.verbs, decision.outcome, self.refusal, decision.message, self.source, self.approval),
             self.session.as_actor,
             text,
             encode(operation.digest),
@@ -93,13 +95,19 @@ class OperationDecided(Event, frozen=True):
             after += b',"opaque":' + encode(bounded(operation.opaque, MAX_TEXT))
         if room is not None:
             after += b',"statement_length":%d' % len(normalised)
+        if self.approval:
+            after += b',"approval":' + encode(self.approval)
         return before, after
 
 
 @lru_cache(maxsize=4096)
-def _verdict(verbs: frozenset[str], outcome: Outcome, refusal: str | None, message: str | None) -> bytes:
+def _verdict(
+    verbs: frozenset[str], outcome: Outcome, refusal: str | None, message: str | None, source: Source, approval: str
+) -> bytes:
     """From ``category_uid`` to ``status_detail``: the same for most operations of a policy."""
-    allowed = outcome is Outcome.ALLOW and refusal is None
+    # What needs an approval may be parsed without one: it is asked for when it is run.
+    approved = outcome is Outcome.APPROVE and (bool(approval) or source == "parse")
+    allowed = (outcome is Outcome.ALLOW or approved) and refusal is None
     severity = Severity.INFORMATIONAL if allowed else Severity.MEDIUM
     decided = head(OperationDecided, datastore_activity(verbs), severity)
     verdict: dict[str, object] = {

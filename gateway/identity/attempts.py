@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.errors import LoginFailed
 from gateway.identity.lockout import Lockout
 from gateway.identity.passwords import Argon2Hash, PasswordFile, ScramVerifier
@@ -22,6 +24,13 @@ class Attempts:
     def verifier(self, name: str) -> ScramVerifier:
         """The name's verifier or a stand-in, see `PasswordFile`."""
         return self._passwords.verifier(name)
+
+    def known(self, principal: Principal) -> Principal | None:
+        """``principal`` as its entry is now, None when that is gone, or has nothing for the way it logged in."""
+        entry = self._passwords.entry(principal.name)
+        if entry is None or (entry.password if "password" in principal.factors else entry.scram) is None:
+            return None
+        return replace(principal, kind=entry.kind, groups=frozenset(entry.groups), expires_at=entry.until)
 
     def refuse_waiting(self, name: str, address: str, now: float) -> None:
         """Raises LoginFailed while ``name`` has to wait; names that don't exist wait, too, so this tells nothing."""

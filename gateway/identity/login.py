@@ -82,6 +82,15 @@ class Identity:
         lockout = self._lockout if section.lockout == self._section.lockout else None
         return Identity(section, self._run, lockout=lockout, mock_key=self._mock_key)
 
+    def known(self, principal: Principal) -> Principal | None:
+        """A principal that has logged in before, as it would be now; None when it could not log in any more.
+
+        What a certificate says holds until it ends; an entry of the password file may have other groups by now.
+        """
+        if "certificate" in principal.factors:
+            return principal
+        return self._attempts.known(principal)
+
     def by_certificate(self, der: bytes, now: float) -> Principal:
         """The principal of a client certificate (DER) whose chain, revocation and key TLS has verified.
 

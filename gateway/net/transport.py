@@ -45,6 +45,9 @@ WRITE_LOW = WRITE_HIGH // 4
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for a TLS handshake. nginx allows 60, haproxy 10: a client that is slower has no use of the session."""
 
+TCP_CLOSE, TCP_CLOSE_WAIT = 7, 8
+"""States of a connection that its peer has reset, or closed its side of (linux/tcp_states.h)."""
+
 LINGER = 5.0
 """Seconds that a closed connection may take to flush and say goodbye before it is aborted. A peer that stopped reading
 would otherwise keep descriptor and memory for ever. asyncio allows 30 for TLS, and has no limit for TCP."""
@@ -257,6 +260,16 @@ class StreamTransport:
 
     def getHost(self) -> StreamAddress:  # type: ignore[override]  # Twisted's unix sockets do the same
         return self._host
+
+    def peer_has_left(self) -> bool:
+        """Whether the peer has closed its side, though nobody reads here (TCP_INFO; tcp(7)). False for unix sockets."""
+        sock = self._stream.get_extra_info("socket")
+        if sock is None or sock.family == socket.AF_UNIX:
+            return False
+        try:
+            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in (TCP_CLOSE, TCP_CLOSE_WAIT)
+        except OSError:
+            return True
 
     @property
     def peer_credentials(self) -> tuple[int, int, int] | None:

@@ -18,7 +18,7 @@ exception is swallowed on the way to a decision; a caller that sees one must ref
 
 from gateway.policy.cases import CaseResult, load_cases, run_cases
 from gateway.policy.compile import PolicyFile, compile_snapshot
-from gateway.policy.entries import Label, SessionLimits, has_ended
+from gateway.policy.entries import Label, SessionLimits, has_ended, is_free
 from gateway.policy.explain import Explanation, explain
 from gateway.policy.loading import check_policy, load_snapshot
 from gateway.policy.schema import PolicyDocument
@@ -37,6 +37,7 @@ __all__ = [
     "compile_snapshot",
     "explain",
     "has_ended",
+    "is_free",
     "load_cases",
     "load_snapshot",
     "run_cases",

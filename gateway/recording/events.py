@@ -103,8 +103,11 @@ def with_text(before: bytes, text: str | dict[str, object], after: bytes) -> byt
     return b"".join([before, dumps(text)[:-1], after])
 
 
-def around_text(operation: Operation, decision: Decision, source: Source) -> tuple[bytes, bytes]:
-    """What stands before and behind the text in `operation_constant`: the same for all texts that mean the same."""
+def around_text(operation: Operation, decision: Decision, source: Source, approval: str = "") -> tuple[bytes, bytes]:
+    """What stands before and behind the text in `operation_constant`: the same for all texts that mean the same.
+
+    approval  the grant that lets it go, if it needs one
+    """
     event: dict[str, object] = {
         "digest": operation.digest,
         "verbs": sorted(operation.verbs),
@@ -125,6 +128,8 @@ def around_text(operation: Operation, decision: Decision, source: Source) -> tup
         event["message"] = decision.message
     if decision.observed:
         event["observed"] = decision.observed
+    if approval:
+        event["approval"] = approval
     return dumps({"source": source})[1:-2] + b',"text":', b"," + dumps(event)[1:-2]
 
 

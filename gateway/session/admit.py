@@ -13,18 +13,25 @@ from typing import Final
 
 from gateway.audit import AuditLog, SessionContext
 from gateway.audit.events import BreakGlassUsed, SessionRefused
-from gateway.errors import GatewayError, NotAdmitted, RecordingFailed
+from gateway.errors import GatewayError, NotAdmitted, RecordingFailed, Unapproved
 from gateway.masking import ProbeLimit
-from gateway.model import Access, Credential, Decision, Durability, Outcome, Principal, Target
+from gateway.model import Access, ApprovalTerms, Credential, Decision, Durability, Outcome, Principal, Target
 from gateway.policy import AccessPolicy, SessionLimits, Snapshot
 from gateway.policy.globs import Globs
 from gateway.recording import Recordings
+from gateway.session.approvals import Approvals
 from gateway.session.live import LiveSessions
+from gateway.session.subjects import session_subject
+from gateway.store.requests import Grant, Subject
 
 _PROOF: Final = object()
 
 MAX_PROBERS: Final = 10_000
 """Principals whose comparisons of masked values are counted, those of the latest comparisons: 200 bytes each."""
+
+
+def _as_it_was(principal: Principal) -> Principal | None:
+    return principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,7 @@ class Rules:
 
     digest         SHA-256 over the policy files, hex
     break_glass    ``group:NAME`` and ``principal:NAME``
+    known          somebody who has logged in, as `gateway.identity` knows it now; None: it could not log in any more
     sessions, per_principal   most live sessions
     """
 
@@ -43,12 +51,25 @@ class Rules:
     per_principal: int
     break_glass: tuple[str, ...] = ()
     durability: Durability = "written"
+    known: Callable[[Principal], Principal | None] = _as_it_was
+
+
+class ApprovalNeeded(Unapproved):
+    """Policy lets this principal connect there once it is approved.
+
+    subject, terms  what to ask `Approvals.request` for
+    """
+
+    def __init__(self, subject: Subject, terms: tuple[ApprovalTerms, ...]) -> None:
+        super().__init__("connecting there needs an approval")
+        self.subject = subject
+        self.terms = terms
 
 
 class Admitted:
     """Proof that policy lets this principal connect; made by `Gate.admit` only."""
 
-    __slots__ = ("access", "context", "credential", "decision", "limits", "policy", "rules", "session")
+    __slots__ = ("access", "context", "credential", "decision", "grant", "limits", "policy", "rules", "session")
 
     def __init__(
         self,
@@ -61,6 +82,7 @@ class Admitted:
         policy: AccessPolicy,
         decision: Decision,
         limits: SessionLimits,
+        grant: Grant | None = None,
     ) -> None:
         if proof is not _PROOF:
             raise TypeError("only the gate admits")
@@ -71,6 +93,7 @@ class Admitted:
         self.policy = policy
         self.decision = decision
         self.limits = limits
+        self.grant = grant
         self.context = SessionContext(session, access)
 
 
@@ -87,9 +110,11 @@ class Gate:
         live: LiveSessions,
         recordings: Recordings,
         audit: AuditLog,
+        approvals: Approvals,
         clock: Callable[[], float],
     ) -> None:
         self.rules = rules
+        self.approvals = approvals
         self.live = live
         self.recordings = recordings
         self.audit = audit
@@ -112,13 +137,16 @@ class Gate:
     def admit(
         self, session: str, principal: Principal, *, protocol: str, target: str, database: str, address: str
     ) -> Admitted:
-        """Let ``principal`` connect to ``target``, or raise NotAdmitted, TooManySessions or RecordingFailed.
+        """Let ``principal`` connect to ``target``, or raise NotAdmitted, TooManySessions, RecordingFailed, StoreFailed,
+        or ApprovalNeeded: ask for that, and come again.
 
         ``database`` is empty where the caller named none: then it is the target's name. Either answer is in the audit
         log before this returns.
         """
         try:
             return self._admit(session, principal, protocol, target, database, address)
+        except ApprovalNeeded:
+            raise  # `Approvals.request` says so
         except GatewayError as error:
             reason = error.reason if isinstance(error, NotAdmitted) else error.message
             self.audit.append(SessionRefused(session, principal, target, database, address, reason))
@@ -141,9 +169,18 @@ class Gate:
         policy = rules.snapshot.for_access(access)
         now = self.clock()
         decision = policy.admits(now)
-        if decision.outcome is not Outcome.ALLOW:
+        if decision.outcome is Outcome.DENY:
             raise _no("no rule allows anything there" if not decision.rules else f"denied by {decision.rules[0]}")
+        locked = self.approvals.locked(principal.name, name)
+        if locked is not None:
+            raise NotAdmitted(locked.message, reason=f"locked: {locked.message}", hint=locked.hint)
         self.live.room_for(principal.name, sessions=rules.sessions, per_principal=rules.per_principal)
+        grant = None
+        if decision.outcome is not Outcome.ALLOW:
+            subject = session_subject(session, access)
+            grant = self.approvals.use(subject, decision.approvals)
+            if grant is None:
+                raise ApprovalNeeded(subject, decision.approvals)
         return Admitted(
             _PROOF,
             session=session,
@@ -153,6 +190,7 @@ class Gate:
             policy=policy,
             decision=decision,
             limits=policy.limits(now),
+            grant=grant,
         )
 
     def breaks_glass(self, admitted: Admitted) -> bool:

@@ -15,4 +15,6 @@ cdef class LiveSession:
     cdef public object expires
     cdef public object waits
     cdef public object gone
+    cdef public object left
+    cdef public object grant
     cdef object __weakref__

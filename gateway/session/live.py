@@ -16,6 +16,8 @@ class LiveSession:
     last_active  unix seconds, expires  as well; None: never by itself
     waits        whether nothing is under way: the session waits for its caller
     gone         why the session has to end at that time (unix seconds), None when it may go on
+    left         whether the caller has left, where nobody reads what it sends
+    grant        the approval that let it in, None: it needed none
     """
 
     def __init__(
@@ -34,10 +36,16 @@ class LiveSession:
         self.expires: float | None = None
         self.waits: Callable[[], bool] = _yes
         self.gone: Callable[[float], SessionEnded | None] = _no_reason
+        self.left: Callable[[], bool] = _no
+        self.grant: str | None = None
 
 
 def _yes() -> bool:
     return True
+
+
+def _no() -> bool:
+    return False
 
 
 def _no_reason(now: float) -> SessionEnded | None:
@@ -92,7 +100,7 @@ class LiveSessions:
         """End every session whose time or right is over; how many those were. To be called every second."""
         ended = 0
         for session in tuple(self._sessions.values()):
-            reason = session.gone(now)
+            reason = SessionEnded("the caller has left") if session.left() else session.gone(now)
             if reason is not None:
                 session.end(reason)
                 ended += 1

@@ -18,7 +18,9 @@ cdef class _Remembered:
     cdef public bint tainted
     cdef public bint synced
     cdef public bint allowed
+    cdef public bint asks
     cdef public bint probes
+    cdef public bint touches
     cdef public dict rendered
 
 cdef class Corridor:
@@ -44,6 +46,8 @@ cdef class Corridor:
     cpdef bint refresh(self) except -1
     @cython.locals(remembered=_Remembered, rendered=_Rendered, live=LiveSession, number=int64_t, now=double, constant=bytes)
     cpdef ask(self, operation, source, parameters=*, formats=*, text=*)
+    cdef _refused(self, _Remembered remembered, int64_t number, denial)
+    cdef _Remembered _remember(self, operation)
     cdef _Rendered _render(self, _Remembered remembered, source)
     cdef _Remembered _decide(self, operation)
     cdef _Remembered _count(self, _Remembered remembered, int64_t number, parameters, formats)

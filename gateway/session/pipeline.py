@@ -16,13 +16,15 @@ from twisted.internet.defer import Deferred
 from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened, ValuesProbed
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.audit.log import AuditLog
-from gateway.errors import GatewayError, RecordingFailed, SessionEnded
+from gateway.errors import GatewayError, RecordingFailed, SessionEnded, Unapproved
 from gateway.masking import ProbeLimit, guard, masked_for_you, probes, unsearchable
-from gateway.model import Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
+from gateway.model import ApprovalTerms, Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
+from gateway.policy import is_free
 from gateway.recording import SessionHeader
 from gateway.recording.events import Source, around_text, with_text
 from gateway.recording.writer import Recorded, Recorder
-from gateway.session.admit import Admitted, Gate
+from gateway.session.admit import Admitted, Gate, credential_for
+from gateway.session.approvals import Approvals
 from gateway.session.live import LiveSession
 from gateway.verbs import SETS
 
@@ -36,7 +38,7 @@ MAX_REMEMBERED: Final = 256
 _SYNCED_VERBS: Final = SETS["ddl"] | SETS["dcl"]
 """recording.md: DDL is always on the disk before it is forwarded."""
 
-_RUNS: Final = frozenset({"query", "execute"})
+_RUNS: Final = frozenset({"query", "execute", "function"})
 """Messages that run an operation; a Parse alone compares nothing."""
 
 NOTHING_HIDDEN: Final[frozenset[str]] = frozenset()
@@ -61,7 +63,9 @@ class _Remembered:
     """What was decided about an operation, and what follows from it.
 
     allowed  by policy and by the masks
+    asks     policy and masks would let it go, but it needs an approval each time that it is run
     probes   it compares hidden values with constants: that is counted each time
+    touches  see `gateway.model.Verdict`
     """
 
     def __init__(
@@ -79,8 +83,10 @@ class _Remembered:
         self.refusal = refusal
         self.tainted = tainted
         self.synced = synced
+        self.asks = decision.outcome is Outcome.APPROVE and refusal is None
         self.allowed = decision.outcome is Outcome.ALLOW and refusal is None
-        self.probes = probes and self.allowed
+        self.probes = probes and (self.allowed or self.asks)
+        self.touches = operation.opaque is not None or not is_free(operation)
         self.rendered: dict[Source, _Rendered] = {}
 
 
@@ -125,6 +131,15 @@ class Corridor:
     def audit(self) -> AuditLog:
         return self._audit
 
+    @property
+    def approvals(self) -> Approvals:
+        return self._gate.approvals
+
+    @property
+    def stopping(self) -> bool:
+        """The gateway stops: whoever waits for an approval may come back for it."""
+        return not self._gate.accepting
+
     def refresh(self) -> bool:
         """Take up the newest rules; True when they changed. Raises SessionEnded when the right to be here is gone."""
         rules = self._gate.rules
@@ -134,12 +149,21 @@ class Corridor:
         target = rules.targets.get(access.target.name)
         if target is None or _is_elsewhere(target, access.target):
             raise _right_is_gone()
-        policy = rules.snapshot.for_access(replace(access, target=target))
+        principal = rules.known(access.principal)
+        if principal is None:
+            raise SessionEnded("your login has been taken back", hint="Ask an operator for access.")
+        if principal.groups != access.principal.groups:
+            credential = credential_for(target, principal)
+            if credential is None or credential.user != access.role:
+                raise _right_is_gone()
+        policy = rules.snapshot.for_access(replace(access, target=target, principal=principal))
         now = self._gate.clock()
-        if policy.admits(now).outcome is not Outcome.ALLOW:
+        if not self._may_stay(policy.admits(now)):
             raise _right_is_gone()
         self.rules, self.policy, self._limits = rules, policy, policy.limits(now)
         self._decided.clear()
+        if self._limits.ends_with_identity:
+            self.live.expires = _earliest(self.live.expires, principal.expires_at)
         return True
 
     def gone(self, now: float) -> SessionEnded | None:
@@ -149,12 +173,23 @@ class Corridor:
                 self.refresh()
             except SessionEnded as ended:
                 return ended
-            if self.policy.admits(now).outcome is not Outcome.ALLOW:
+            if not self._may_stay(self.policy.admits(now)):
                 return _right_is_gone()
+        if self.live.expires is not None and now >= self.live.expires:
+            return SessionEnded("your access has expired", hint="Log in again.")
+        grant_over = self._gate.approvals.gone(self.live, now)
+        if grant_over is not None:
+            return grant_over
         idle = self._limits.idle
         if idle is not None and now - self.live.last_active > idle and self.live.waits():
             return SessionEnded(f"nothing was asked for {idle:g} s", hint="Connect again; policy limits idle sessions.")
         return None
+
+    def _may_stay(self, decision: Decision) -> bool:
+        """Whether a session that is here may be: with an approval, where one is needed now, of just these entries."""
+        if decision.outcome is Outcome.APPROVE:
+            return self._gate.approvals.covers(self.live.grant, decision.approvals)
+        return decision.outcome is Outcome.ALLOW
 
     def see(self, hidden: frozenset[str], planner: RowPlanner | None) -> None:
         """What is hidden from now on. What was decided is decided again: masks refuse other operations now."""
@@ -173,10 +208,15 @@ class Corridor:
         """Decide and record one operation. Raises RecordingFailed or SessionEnded: end the session.
 
         text  what was said, where ``operation`` is that of another text which means the same; None: its own
+
+        Raises Unapproved when it needs an approval, with nothing recorded: see `gateway.session.asking`, then
+        `settle`. To parse something takes none: it is asked for when it is run, with its parameters.
         """
         remembered = self._decided.get(id(operation))
         if remembered is None or remembered.operation is not operation:
             remembered = self._decide(operation)
+        if remembered.asks and source in _RUNS:
+            raise Unapproved("this needs an approval")
         number = self._number = self._number + 1
         live = self.live
         live.operations = number
@@ -199,17 +239,69 @@ class Corridor:
         self.uncommitted = True
         if remembered.synced:
             self._synced = True
-        if remembered.allowed:
-            return Verdict(operation, number, self.planner, remembered.tainted)
-        live.denied += 1
-        return Verdict(
-            operation,
-            number,
-            self.planner,
-            remembered.tainted,
-            self._denial(remembered, number),
-            b"OSTIARY_DENIED_%d_%s" % (number, self._random(8).hex().encode()),
-        )
+        if remembered.allowed or remembered.asks:
+            return Verdict(operation, number, self.planner, remembered.tainted, None, b"", remembered.touches)
+        return self._refused(remembered, number, self._denial(remembered, number))
+
+    def _refused(self, remembered: _Remembered, number: int, denial: Denial) -> Verdict:
+        self.live.denied += 1
+        marker = b"OSTIARY_DENIED_%d_%s" % (number, self._random(8).hex().encode())
+        return Verdict(remembered.operation, number, self.planner, remembered.tainted, denial, marker)
+
+    def terms(self, operation: Operation) -> tuple[ApprovalTerms, ...]:
+        """What has to be approved before ``operation`` goes on."""
+        return self._remember(operation).decision.approvals
+
+    def settle(
+        self,
+        operation: Operation,
+        source: Source,
+        parameters: Sequence[bytes | None] | None,
+        formats: Sequence[int],
+        text: str | None,
+        *,
+        grant: str = "",
+        refusal: Denial | None = None,
+    ) -> Verdict:
+        """Record an operation that needed an approval: it goes on by ``grant``, or not, since ``refusal``.
+
+        Raises RecordingFailed.
+        """
+        remembered = self._remember(operation)
+        if not remembered.asks or (not grant and refusal is None):
+            raise AssertionError("only what was asked for, and answered, is settled")
+        number = self._number = self._number + 1
+        live, now = self.live, self.clock()
+        live.operations = number
+        if refusal is None and remembered.probes:
+            counted = self._count(remembered, number, parameters, formats)
+            if counted.refusal is not None:
+                refusal = self._denial(counted, number)
+        approval = grant if refusal is None else ""
+        around = around_text(operation, remembered.decision, source, approval)
+        constant = with_text(around[0], operation.text if text is None else text, around[1])
+        self._recorder.rendered_operation(now, number, constant, parameters, formats)
+        why = None if refusal is None else f"{refusal.message} {refusal.detail}".strip()
+        context = self.admitted.context
+        event = OperationDecided(context, number, operation, remembered.decision, source, why, approval)
+        before, after = event.halves_of()
+        self._audit.append_operation(before, number, after, now)
+        self.uncommitted = True
+        if remembered.synced:
+            self._synced = True
+        if refusal is not None:
+            return self._refused(remembered, number, refusal)
+        return Verdict(operation, number, self.planner, remembered.tainted, None, b"", remembered.touches)
+
+    def note(self, event: str, **fields: object) -> None:
+        """Something else that belongs into the recording. Raises RecordingFailed."""
+        self._recorder.event(event, **fields)
+
+    def _remember(self, operation: Operation) -> _Remembered:
+        remembered = self._decided.get(id(operation))
+        if remembered is None or remembered.operation is not operation:
+            remembered = self._decide(operation)
+        return remembered
 
     def _count(
         self,
@@ -253,7 +345,7 @@ class Corridor:
     def _decide(self, operation: Operation) -> _Remembered:
         decision = self.policy.decide(operation, self._gate.clock())
         refusal = None
-        if decision.outcome is Outcome.ALLOW and self.planner is not None:
+        if decision.outcome is not Outcome.DENY and self.planner is not None:
             refusal = guard(operation, self.hidden) or (unsearchable(operation) if self.planner.searches else None)
         synced = (
             decision.durability == "synced"
@@ -367,6 +459,7 @@ def open_corridor(
     expires = _earliest(
         admitted.access.principal.expires_at if admitted.limits.ends_with_identity else None,
         now + admitted.limits.max if admitted.limits.max is not None else None,
+        admitted.grant.ends if admitted.grant is not None else None,
     )
     try:
         gate.audit.append(SessionOpened(admitted.context, admitted.decision.rules, header.session, expires))
@@ -375,6 +468,7 @@ def open_corridor(
         recorder.close("the audit log failed")
         raise
     live.gone = corridor.gone
+    live.grant = admitted.grant.id if admitted.grant is not None else None
     gate.live.enter(live)
     live.expires = expires
     return corridor

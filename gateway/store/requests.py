@@ -61,6 +61,7 @@ class Request:
     terms     every approve entry that has to be satisfied
     created, deadline, settled_at   unix seconds
     reason    why it was denied, withdrawn or ended
+    counted   how many yeses count for each entry, by its digest
     """
 
     id: str
@@ -72,6 +73,7 @@ class Request:
     votes: tuple[Vote, ...] = ()
     settled_at: float | None = None
     reason: str = ""
+    counted: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

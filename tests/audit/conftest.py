@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.audit import AuditLog, SessionContext
+from gateway.audit import approvals as a
 from gateway.audit import events as e
 from gateway.audit.event import Event
 from gateway.model import (
     Access,
     Address,
+    ApprovalTerms,
     Decision,
     Operation,
     Outcome,
@@ -20,6 +23,7 @@ from gateway.model import (
     Target,
     TargetTls,
 )
+from gateway.store.requests import Grant, Lock, Request, Subject, Vote
 
 NOON = 1_795_521_600.0  # 2026-11-24T12:00:00Z
 
@@ -75,6 +79,15 @@ def operation() -> Operation:
 @pytest.fixture
 def one_of_each(context: SessionContext, alice: Principal, operation: Operation) -> list[Event]:
     session = context.session
+    terms = ApprovalTerms("bulk changes need a second person", "ab" * 32, (), ("dba-oncall",), 1, 600.0, 1, 900.0)
+    subject = Subject(
+        "operation", "alice", "human", ("analysts",), "192.0.2.7", session, "orders", "shop", "ro", "ef" * 32,
+        text="delete from customers where id = 42", normalised="delete from customers where id = $1",
+        verbs=("delete",), relations=("public.customers",),
+    )  # fmt: skip
+    request = Request("k7q2-m9xd", subject, (terms,), NOON, NOON + 600)
+    grant = Grant("k7q2-m9xd", subject, (terms,), ("dora",), NOON + 9, NOON + 909, 1)
+    lock = Lock("p3w8-t0bz", "alice", "orders", NOON, NOON + 3600, "olivia", "incident 12", session)
     allow = Decision(Outcome.ALLOW, ("analysts read orders",), observed=("bulk reads",))
     return [
         e.GatewayStarted("0.1", ("[::]:5432",), ("insecure_skip_target_verification",)),
@@ -94,6 +107,13 @@ def one_of_each(context: SessionContext, alice: Principal, operation: Operation)
         e.OperationDecided(context, 1, operation, allow, "query"),
         e.CancelRequested(context, "192.0.2.7"),
         e.ValuesProbed(context, 7, frozenset({"pii.ssn"}), 3, Outcome.ALLOW),
+        a.ApprovalRequested(request),
+        a.ApprovalVoted(request, Vote("dora", True, NOON, "ticket 12", "tls"), ("dba-oncall",)),
+        a.ApprovalSettled(replace(request, state="approved", settled_at=NOON + 9), grant),
+        a.GrantUsed(replace(grant, left=0), session),
+        a.GrantEnded(replace(grant, state="revoked", reason="incident 12"), "olivia"),
+        a.AccessLocked(lock),
+        a.AccessUnlocked(lock, "olivia"),
         e.RecordingFailed(session, "no space left on device"),
         e.CatalogueReloadFailed("orders", "shop", "permission denied for pg_proc"),
         e.LogSegmentStarted("audit-00000000000000000001.jsonl", "00" * 32, "day"),

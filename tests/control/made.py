@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,8 @@ from gateway.model import Access, Address, Principal, Target, TargetTls, uuid7
 from gateway.policy import compile_snapshot
 from gateway.recording import Recordings
 from gateway.secrets import SecretReference
-from gateway.session import Gate, LiveSession, Rules
-from gateway.store import TokenVault
+from gateway.session import Approvals, Gate, LiveSession, Rules
+from gateway.store import ApprovalStore, TokenVault
 
 NOON = 1_795_003_200.0
 """2026-11-18 12:00 UTC."""
@@ -108,7 +109,17 @@ class FakeGateway:
         )
         self.live = CountedSessions()
         rules = Rules(compile_snapshot((), (TARGET,), 7), {"orders": TARGET}, "d" * 64, 5000, 100)
-        self.gate = Gate(rules, live=self.live, recordings=self.recordings, audit=self.audit, clock=self.clock)
+        self.approvals = Approvals(
+            ApprovalStore(self.directory / "approvals.db"), self.audit, self.live, clock=self.clock, random=os.urandom
+        )
+        self.gate = Gate(
+            rules,
+            live=self.live,
+            recordings=self.recordings,
+            audit=self.audit,
+            approvals=self.approvals,
+            clock=self.clock,
+        )
         self.service = FixedLogins()
         self.sinks: list[FixedSink] = []
         self.catalogues: list[FixedDatabase] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from gateway.audit import AuditLog
 from gateway.errors import GatewayError
 from gateway.model import Address, Credential, Operation, Principal, Target, TargetTls, uuid7
 from gateway.policy import compile_snapshot
-from gateway.session import Admitted, Corridor, Gate, LiveSessions, Rules, open_corridor
+from gateway.session import Admitted, Approvals, Corridor, Gate, LiveSessions, Rules, open_corridor
+from gateway.store import ApprovalStore
 
 READS = "allow: [{name: read, groups: [analysts], targets: [orders], sql: {verbs: [select, create]}}]"
 ORDERS = Target(
@@ -47,15 +49,23 @@ class House:
         self.clock = self.node.clock
         self.audit = AuditLog(directory / "audit", node="gw1", clock=self.clock.seconds)
         self.live = LiveSessions()
+        self.directory = directory
+        self.approvals = self.reopened()
         self.gate = Gate(
             self.rules(*(policy or (READS,)), **rules),
             live=self.live,
             recordings=self.node.recordings,
             audit=self.audit,
+            approvals=self.approvals,
             clock=self.clock.seconds,
         )
         self.ended: list[GatewayError] = []
         self._sessions = 0
+
+    def reopened(self) -> Approvals:
+        """Approvals as a gateway that starts finds them."""
+        store = ApprovalStore(self.directory / "store" / "approvals.db")
+        return Approvals(store, self.audit, self.live, clock=self.clock.seconds, random=os.urandom)
 
     def rules(self, *policy: str, targets: tuple[Target, ...] = (ORDERS, NOBODYS), **others: Any) -> Rules:
         files = [policy_file(text, f"{index}.yaml") for index, text in enumerate(policy)]
@@ -85,4 +95,5 @@ class House:
         return [one for event, one in names if event == name or (name is None and event != "log_segment_started")]
 
     def close(self) -> None:
+        self.approvals.close()
         self.audit.close()

@@ -20,13 +20,22 @@ from gateway.errors import (
     StoreFailed,
     TargetUnavailable,
     TooManySessions,
+    Unapproved,
 )
+from gateway.model import Denial
 from gateway.protocols.postgres.wire import Fields, fields_message
+
+DENIED: Final = b"42501"
+"""insufficient_privilege"""
+
+CANCELLED: Final = b"57014"
+"""query_canceled: what the target itself would say."""
 
 SQLSTATES: Final[tuple[tuple[type[Exception], bytes], ...]] = (
     (LoginFailed, b"28P01"),
     (NotAdmitted, b"28000"),
-    (Denied, b"42501"),
+    (Denied, DENIED),
+    (Unapproved, DENIED),
     (LimitReached, b"54000"),
     (TooManySessions, b"53300"),
     (RecordingFailed, b"58030"),  # io_error: ends the session, and says why
@@ -72,18 +81,25 @@ def fatal(error: Exception) -> bytes:
     return fields_message(b"E", fields)
 
 
-def denied(message: str, detail: str, hint: str | None) -> bytes:
+def denied(denial: Denial) -> bytes:
     """The ErrorResponse that a denied operation gets; the session lives on."""
     fields: Fields = [
         ("S", b"ERROR"),
         ("V", b"ERROR"),
-        ("C", b"42501"),
-        ("M", _text(message)),
-        ("D", _text(detail)),
+        ("C", CANCELLED if denial.cancelled else DENIED),
+        ("M", _text(denial.message)),
     ]
-    if hint:
-        fields.append(("H", _text(hint)))
+    if denial.detail:
+        fields.append(("D", _text(denial.detail)))
+    if denial.hint:
+        fields.append(("H", _text(denial.hint)))
     return fields_message(b"E", fields)
+
+
+def notice(message: str, hint: str) -> bytes:
+    """A NoticeResponse that tells a caller why it has to wait."""
+    fields: Fields = [("S", b"NOTICE"), ("V", b"NOTICE"), ("C", b"00000"), ("M", _text(message)), ("H", _text(hint))]
+    return fields_message(b"N", fields)
 
 
 def _text(text: str) -> bytes:

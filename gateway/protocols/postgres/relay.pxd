@@ -31,6 +31,7 @@ cdef class Relay:
     cdef public dict _portals
     cdef public long _newest_portal
     cdef public long _segment
+    cdef public long _touched
     cdef public bint _skipping
     cdef public bint _tainted
     cdef public bint _copy_in

@@ -105,6 +105,7 @@ class Relay:
         self._portals: dict[bytes, Portal] = {}
         self._newest_portal = 0
         self._segment = 0
+        self._touched = -1
         self._skipping = False
         self._tainted = False
         self._copy_in = False
@@ -142,6 +143,16 @@ class Relay:
         """As `idle`; see `holds`."""
         return not self._sent and not self.holds() and self.status == 73  # I
 
+    @property
+    def behind(self) -> bool:
+        """Earlier batches are not answered yet: whether their transaction is over isn't known."""
+        return any(entry.kind in b"QSF" for entry in self._sent)
+
+    @property
+    def holds_locks(self) -> bool:
+        """Something was run in this transaction that may hold locks, or a snapshot, until it ends."""
+        return self._touched >= 0
+
     def parameter(self, name: bytes, value: bytes) -> None:
         """A setting that the target reports (53.2.7)."""
         if name == b"client_encoding":
@@ -172,6 +183,8 @@ class Relay:
         kind, whole, parsed = self._held
         self.ask = self._held = None
         self.planner = verdict.planner
+        if verdict.touches and kind != P and verdict.denial is None:
+            self._touched = self._segment
         if self._skipping:
             pass  # while it waited, the target refused an earlier message of its batch: it is skipped like the others
         elif kind == Q:
@@ -712,6 +725,8 @@ class Relay:
         self.status = view[pos + 5]
         if self.status == 73:  # I: portals ended with the transaction
             self._tainted = False
+            if self._touched <= segment:
+                self._touched = -1
             if self._portals:
                 self._end_portals(segment)
         return None
@@ -810,8 +825,8 @@ class Relay:
         replaced: bytes | None = None
         if verdict is not None and verdict.denial is not None and _carries(fields, verdict.marker):
             denial = verdict.denial
-            replaced = errors.denied(denial.message, denial.detail, denial.hint)
-            state = "42501"
+            replaced = errors.denied(denial)
+            state = errors.CANCELLED.decode() if denial.cancelled else errors.DENIED.decode()
         else:
             state = next((value.decode("ascii", "replace") for code, value in fields if code == "C"), "")
             replaced = self._sanitised(buf, pos, stop)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -22,7 +22,16 @@ from twisted.python.failure import Failure
 from gateway.audit import AuditLog
 from gateway.audit.events import AuthenticationFailed, AuthenticationSucceeded
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
-from gateway.errors import Denied, GatewayError, LoginFailed, NotAdmitted, PeerError, RecordingFailed, SessionEnded
+from gateway.errors import (
+    Denied,
+    GatewayError,
+    LoginFailed,
+    NotAdmitted,
+    PeerError,
+    RecordingFailed,
+    SessionEnded,
+    Unapproved,
+)
 from gateway.identity import Identity
 from gateway.model import Factor, Principal, uuid7
 from gateway.net import StreamTransport
@@ -46,7 +55,9 @@ from gateway.protocols.postgres.wire import (
     take_message,
 )
 from gateway.secrets import Secret
-from gateway.session import Admitted, Corridor, Gate, open_corridor
+from gateway.session import Admitted, ApprovalNeeded, Corridor, Gate, open_corridor
+from gateway.session.asking import refused, words
+from gateway.store.requests import Request
 
 log = structlog.get_logger()
 
@@ -119,6 +130,8 @@ class ClientConnection(Protocol):
         self._deadline: Any = None
         self._address = ""
         self._logging_in = False
+        self._authenticated = False
+        self._approving: Deferred[Request] | None = None
 
     # --- Twisted's side ---------------------------------------------------------------------------------------
 
@@ -147,6 +160,8 @@ class ClientConnection(Protocol):
         if self._traffic is not None:
             self._traffic.client_lost(reason)
             return
+        if self._approving is not None:
+            self._approving.cancel()
         self._wake()
 
     def _wake(self) -> None:
@@ -205,17 +220,53 @@ class ClientConnection(Protocol):
         principal = await self._authenticate(session, wanted.user)
         service.audit.append(AuthenticationSucceeded(session, principal, self._address))
         service.audit.flush()
-        admitted = service.gate.admit(
-            session,
-            principal,
-            protocol="postgres",
-            target=wanted.target,
-            database=wanted.database,
-            address=self._address,
-        )
+        admitted = await self._admitted(session, principal, wanted)
         if wanted.replication:
             raise Denied("replication connections are not carried", hint="Connect without replication=.")
         await self._open(admitted, wanted, long_secret=min(first.minor, MINOR) >= 2)
+
+    async def _admitted(self, session: str, principal: Principal, wanted: Requested) -> Admitted:
+        """Through the gate; where that takes an approval, the caller waits for it, as long as policy says."""
+        gate = self._service.gate
+        while True:
+            try:
+                return gate.admit(
+                    session,
+                    principal,
+                    protocol="postgres",
+                    target=wanted.target,
+                    database=wanted.database,
+                    address=self._address,
+                )
+            except ApprovalNeeded as needed:
+                await self._approval(needed)
+
+    async def _approval(self, needed: ApprovalNeeded) -> None:
+        """Wait until approvers said yes. Raises Unapproved when they don't, LimitReached when nobody can be asked."""
+        approvals = self._service.gate.approvals
+        request = approvals.request(needed.subject, needed.terms)
+        settled = approvals.wait(request)
+        # It has proven who it is, so the deadline and the bound on strangers are not for it any more.
+        self._login_over()
+        # A client reads notices from AuthenticationOk on (53.2.1); before, it takes them for a broken server.
+        self._say_authenticated()
+        self.transport.write(errors.notice(*words(request)))
+        self._approving = settled
+        try:
+            request = await settled
+        except CancelledError:
+            approvals.withdraw(request, "the client left")
+            raise _ClientLeft from None
+        finally:
+            self._approving = None
+        if request.state != "approved":
+            denial = refused(request)
+            raise Unapproved(denial.message, hint=denial.detail)
+
+    def _say_authenticated(self) -> None:
+        if not self._authenticated:
+            self._authenticated = True
+            self.transport.write(message(b"R", INT32.pack(0)))
 
     async def _open(self, admitted: Admitted, wanted: Requested, *, long_secret: bool) -> None:
         service = self._service
@@ -294,8 +345,8 @@ class ClientConnection(Protocol):
         secret = service.cancels.give(pid, traffic, long=long_secret)
         self._login_over()
         service.logins += 1
-        greeting = [message(b"R", INT32.pack(0))]
-        greeting += [message(b"S", cstring(name) + cstring(value)) for name, value in upstream.parameters]
+        self._say_authenticated()
+        greeting = [message(b"S", cstring(name) + cstring(value)) for name, value in upstream.parameters]
         if upstream.key is not None:
             greeting.append(message(b"K", INT32.pack(pid) + secret))
         greeting += upstream.notices

@@ -11,6 +11,7 @@ cdef class Traffic:
     cdef public object _corridor
     cdef public object _reading
     cdef public object _on_end
+    cdef public object _asking
     cdef public Relay _relay
     cdef public bint _holding
     cdef public bint _answering

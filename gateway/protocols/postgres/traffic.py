@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from gateway.audit.events import CancelRequested
-from gateway.errors import GatewayError, PeerError, SessionEnded
-from gateway.model import RowRewriter, Verdict
+from gateway.errors import GatewayError, PeerError, SessionEnded, Unapproved
+from gateway.model import Operation, RowRewriter, Verdict
 from gateway.net import StreamTransport
 from gateway.protocols.postgres import errors
 from gateway.protocols.postgres.operation import DECODED
@@ -26,7 +26,7 @@ from gateway.protocols.postgres.relay import Relay
 from gateway.protocols.postgres.state import Ask
 from gateway.protocols.postgres.upstream import Dialler, Upstream
 from gateway.recording import Recorded
-from gateway.session import Corridor
+from gateway.session import Asking, Corridor
 
 log = structlog.get_logger()
 
@@ -117,6 +117,8 @@ class Traffic:
         self._server.registerProducer(_Backpressure(self._from_client), True)
         upstream.stream.receiver = self
         corridor.live.waits = self._waits
+        corridor.live.left = self._left
+        self._asking = Asking(corridor.approvals, corridor, tell=self._tell, go_on=self._prepared, failed=self._failed)
         self._server.deliver_to(self.upstream_received)
 
     # --- bytes ------------------------------------------------------------------------------------------------
@@ -250,11 +252,43 @@ class Traffic:
             self._answering = True
             ensureDeferred(reading.prepare(ask, relay.encoding)).addCallbacks(self._prepared, self._failed)
             return None
-        verdict = self._corridor.ask(operation, ask.source, ask.parameters, ask.formats, reading.said)
+        try:
+            verdict = self._corridor.ask(operation, ask.source, ask.parameters, ask.formats, reading.said)
+        except Unapproved:
+            approved = self._approval(ask, operation)
+            if approved is None:
+                return None
+            verdict = approved
         reading.asked(ask, verdict)
         return verdict
 
-    def _prepared(self, _: None) -> None:
+    def _approval(self, ask: Ask, operation: Operation) -> Verdict | None:
+        """The verdict on what needs an approval; None when it will come later."""
+        relay = self._relay
+        if relay.behind:
+            return None  # what is answered meanwhile asks again
+        asking = self._asking
+        verdict = asking.answer(
+            operation,
+            ask.source,
+            ask.text,
+            ask.types,
+            ask.parameters,
+            ask.formats,
+            self._reading.said,
+            may_wait=not relay.holds_locks,
+        )
+        self._answering = asking.waiting
+        return verdict
+
+    def _tell(self, text: str, hint: str) -> None:
+        self._relay.to_client.append(errors.notice(text, hint))
+
+    def _left(self) -> bool:
+        """Nobody reads what the caller sends while it waits, so its leaving is looked for."""
+        return self._asking.waiting and self._client.peer_has_left()
+
+    def _prepared(self, _: None = None) -> None:
         self._answering = False
         self._again()
 
@@ -317,6 +351,8 @@ class Traffic:
         gate_audit.append(CancelRequested(self._corridor.admitted.context, address))
         gate_audit.flush()
         target = self._corridor.admitted.access.target
+        if self._asking.cancel():
+            return succeed(None)
         done: Deferred[None] = self._cancelling.run(
             lambda: ensureDeferred(self._dialler.cancel(target, key, CANCEL_TIMEOUT))
         )
@@ -346,6 +382,10 @@ class Traffic:
 
     def _finish(self, reason: str) -> None:
         self._over = True
+        try:
+            self._asking.over(reason, stays=self._corridor.stopping)
+        except GatewayError:
+            log.error("a request for approval was not withdrawn", session=self._corridor.admitted.session)
         if self._relay.results:
             try:
                 self._ended()

@@ -149,6 +149,8 @@ class FakeCorridor(talk.Corridor):
         self.closed: list[str] = []
         self.ended: list[tuple[int, str, int]] = []
         self.live = SimpleNamespace()
+        self.approvals: Any = None
+        self.stopping = False
         self.admitted = SimpleNamespace(session="s1", context=None, access=SimpleNamespace(target="orders"))
 
     def ask(self, operation: Operation, source: str, parameters: object, formats: object, text: object) -> Verdict:
