@@ -158,9 +158,8 @@ def scan(data: bytes, expected: int, stack: bytearray, wanted: int, ended: bool)
                 word = b"true" if byte == 116 else b"null" if byte == 110 else b"false"
                 part = data[start : start + len(word)]
                 if part != word:
-                    if not ended and word.startswith(part) and size - start < len(word):
-                        pos = start
-                    break
+                    if not ended and word.startswith(part):
+                        break
                     raise PeerError("JSON: no value")
                 pos += len(word)
                 if wanted == 2:

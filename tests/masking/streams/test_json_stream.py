@@ -221,6 +221,16 @@ def test_what_is_not_json_is_refused(text: bytes, labels: bool) -> None:
         mask(*cut(text, range(len(text))), labels=labels)
 
 
+@pytest.mark.parametrize("text", [b"NaN", b"[nope, ", b'{"a": nulL', b"tru ", b"falsehood", b"[ 1, undefined"])
+def test_what_is_no_value_is_refused_at_once(text: bytes) -> None:
+    """Not held until the end: what comes behind it would pile up."""
+    with pytest.raises(PeerError, match="no value"):
+        JsonStream(DETECTION, KEYRING).feed(text)
+    stream = JsonStream(DETECTION, KEYRING)
+    with pytest.raises(PeerError, match="no value"):
+        list(map(stream.feed, cut(text, range(len(text)))))
+
+
 @given(st.binary(max_size=60) | st.text('{}[]",:\\u0aent1 \n', max_size=60).map(str.encode))
 def test_no_bytes_do_anything_else(text: bytes) -> None:
     try:
