@@ -323,13 +323,16 @@ class Recorder:
         self._touch()
 
     def event(self, kind: str, /, **fields: object) -> None:
-        """Anything else that happened (error, ...); fields are text, numbers or lists of them.
+        """Anything else that happened (an approval, ...); fields are text, numbers or lists of them.
+
+        It stands before what comes after it: written with the next `commit`.
 
         Raises RecordingFailed; ValueError for what would read as something that only the recorder says.
         """
         if kind in ("opened", "closed") or fields.keys() & {"event", "time"}:
             raise ValueError(f"an event {kind!r} with {sorted(fields)} is the recorder's to write")
         self._gather({"event": kind, "time": self._clock(), **fields})
+        self._write_gathered()
 
     def commit(self) -> Recorded:
         """Hands everything so far to the kernel, in order: `durability` written.

@@ -50,7 +50,8 @@ class Asking:
         self._failed = failed
         self._request: Request | None = None
         self._settled: Deferred[Request] | None = None
-        self._refusal: Denial | None = None
+        self.refusal: Denial | None = None
+        """Approvers' answer to what was asked, or the caller's own: `answer` gives it, whatever policy says by now."""
 
     @property
     def waiting(self) -> bool:
@@ -77,7 +78,7 @@ class Asking:
         Raises RecordingFailed, StoreFailed: end the session.
         """
         corridor = self._corridor
-        refusal, self._refusal = self._refusal, None
+        refusal, self.refusal = self.refusal, None
         grant = ""
         if refusal is None:
             terms = corridor.terms(operation)
@@ -127,15 +128,15 @@ class Asking:
     def _is_settled(self, request: Request) -> None:
         self._request = self._settled = None
         self._record(request)
-        if request.state != "approved":
-            self._refusal = refused(request)
+        if request.state in ("denied", "expired"):
+            self.refusal = refused(request)
         self._go_on()
 
     def cancel(self) -> bool:
         """The caller doesn't want it any more; False when nothing waits."""
         if not self._leave("cancelled by the caller"):
             return False
-        self._refusal = CANCELLED
+        self.refusal = CANCELLED
         self._go_on()
         return True
 
@@ -189,15 +190,13 @@ def words(request: Request) -> tuple[str, str]:
 
 
 def refused(request: Request) -> Denial:
-    """The answer to somebody who waited in vain."""
+    """The answer to somebody whose request was denied, or has expired."""
     rules = ", ".join(f'"{term.rule}"' for term in request.terms)
     who = ", ".join(vote.approver for vote in request.votes if not vote.yes)
     detail = f"Request {request.id}."
     if request.state == "denied":
         return Denial(f"permission denied by {who}, whom {rules} asks", f"{detail} {request.reason}")
-    if request.state == "expired":
-        return Denial(f"permission denied by policy: {rules} asks for an approval, and nobody decided in time", detail)
-    return Denial(f"permission denied by policy: {rules}", f"{detail} {request.reason}", "Try it again.")
+    return Denial(f"permission denied by policy: {rules} asks for an approval, and nobody decided in time", detail)
 
 
 def _moment(time: float) -> str:

@@ -263,12 +263,13 @@ class Corridor:
         grant: str = "",
         refusal: Denial | None = None,
     ) -> Verdict:
-        """Record an operation that needed an approval: it goes on by ``grant``, or not, since ``refusal``.
+        """Record an operation that needed an approval: it goes on by ``grant``, or not, since ``refusal``. (That one it
+        may get also when policy changed while it waited, and doesn't ask any more.)
 
         Raises RecordingFailed.
         """
         remembered = self._remember(operation)
-        if not remembered.asks or (not grant and refusal is None):
+        if refusal is None and not (grant and remembered.asks):
             raise AssertionError("only what was asked for, and answered, is settled")
         number = self._number = self._number + 1
         live, now = self.live, self.clock()

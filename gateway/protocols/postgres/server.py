@@ -259,7 +259,7 @@ class ClientConnection(Protocol):
             raise _ClientLeft from None
         finally:
             self._approving = None
-        if request.state != "approved":
+        if request.state in ("denied", "expired"):
             denial = refused(request)
             raise Unapproved(denial.message, hint=denial.detail)
 

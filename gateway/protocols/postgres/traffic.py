@@ -252,6 +252,11 @@ class Traffic:
             self._answering = True
             ensureDeferred(reading.prepare(ask, relay.encoding)).addCallbacks(self._prepared, self._failed)
             return None
+        if self._asking.refusal is not None:
+            verdict = self._approval(ask, operation)
+            assert verdict is not None, "a refusal is an answer"
+            reading.asked(ask, verdict)
+            return verdict
         try:
             verdict = self._corridor.ask(operation, ask.source, ask.parameters, ask.formats, reading.said)
         except Unapproved:
@@ -265,7 +270,7 @@ class Traffic:
     def _approval(self, ask: Ask, operation: Operation) -> Verdict | None:
         """The verdict on what needs an approval; None when it will come later."""
         relay = self._relay
-        if relay.behind:
+        if relay.behind and self._asking.refusal is None:
             return None  # what is answered meanwhile asks again
         asking = self._asking
         verdict = asking.answer(
@@ -347,9 +352,9 @@ class Traffic:
         key = self._upstream.key
         if self._over or key is None:
             return succeed(None)
-        gate_audit = self._corridor.audit
-        gate_audit.append(CancelRequested(self._corridor.admitted.context, address))
-        gate_audit.flush()
+        audit = self._corridor.audit
+        audit.append(CancelRequested(self._corridor.admitted.context, address))
+        audit.flush()
         target = self._corridor.admitted.access.target
         if self._asking.cancel():
             return succeed(None)
@@ -367,7 +372,7 @@ class Traffic:
             log.info("session ended", session=session, reason=str(error))
         else:
             log.error("session failed", session=session, exc_info=error)
-        busy = not self._relay.idle
+        busy = not self._relay.idle and not self._asking.waiting
         if not isinstance(error, Exception):
             error = SessionEnded("the gateway failed and ended this session")
         self._client.write(errors.fatal(error))

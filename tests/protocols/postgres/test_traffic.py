@@ -46,6 +46,7 @@ class FakeTransport:
         self.writes = 0
         self.reading = True
         self.gone: str | None = None
+        self.left = False
         self.producer: Any = None
         self.receive: Callable[[bytes], None] | None = None
 
@@ -68,6 +69,9 @@ class FakeTransport:
 
     def reads(self) -> bool:
         return self.reading
+
+    def peer_has_left(self) -> bool:
+        return self.left
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         assert streaming
