@@ -14,6 +14,7 @@ memfd.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import ssl
 import time
@@ -62,10 +63,12 @@ class ServerContext(Context):
 
     not_after   when our certificate (or an intermediate of its chain) ends, unix seconds
     end_point   RFC 5929 tls-server-end-point of our certificate, None where that is not defined (Ed25519)
+    trust       SHA-256 over the CAs and revocation lists that client certificates are verified by
     """
 
     not_after: float
     end_point: bytes | None
+    trust: bytes
 
 
 def server_context(
@@ -74,6 +77,7 @@ def server_context(
     *,
     now: float | None = None,
     client_ca: Sequence[SecretReference] = (),
+    client_required: bool = False,
     crl: Sequence[SecretReference] = (),
     crl_chain: bool = False,
     alpn: Sequence[str] = (),
@@ -84,6 +88,7 @@ def server_context(
                 handshake anyway
     client_ca   CAs of client certificates; with any, certificates are asked for and one that is shown must verify
                 (a client without one may go on to prove itself otherwise). An issuing CA may stand without its root
+    client_required   a client that shows no certificate is refused by the handshake; needs ``client_ca``
     crl         revocation lists; with any, each CA needs one
     crl_chain   look intermediates up in the lists, too, not the client's certificate alone
     alpn        protocol names to agree to, best first. A client that names none, or only others, is not refused by
@@ -110,8 +115,12 @@ def server_context(
     _explained(certificate, lambda: _load_identity(context, identity))
     context.not_after = min(each.not_valid_after_utc.timestamp() for each in identity.chain)
     context.end_point = end_point_hash(identity.leaf.public_bytes(Encoding.DER))
-    if client_ca:
+    context.trust = hashlib.sha256(authorities[1] + b"\0" + revoked).digest()
+    if client_required:  # also without CAs: then nobody can be verified, and nobody gets in
+        context.verify_mode = ssl.CERT_REQUIRED
+    elif client_ca:
         context.verify_mode = ssl.CERT_OPTIONAL
+    if client_ca:
         # What the operator lists is what he trusts: an issuing CA without the root above it (and its other children).
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_verify_locations(cadata=authorities[1].decode("ascii"))

@@ -42,6 +42,26 @@ def test_without_client_ca_no_certificate_is_asked_for(server_certificate: Issue
     assert context.verify_mode == ssl.CERT_NONE
 
 
+def test_a_certificate_can_be_required(server_certificate: Issued, pki: Pki) -> None:
+    certificate, key = reference(server_certificate.certificate), reference(server_certificate.key)
+    context = server_context(certificate, key, client_ca=[reference(pki.ca)], client_required=True)
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert server_context(certificate, key, client_required=True).verify_mode == ssl.CERT_REQUIRED
+
+
+def test_trust_changes_with_authorities_and_lists(server_certificate: Issued, pki: Pki, stranger_pki: Pki) -> None:
+    def trust(*authorities: Pki, crl: bool = False) -> bytes:
+        return server_context(
+            reference(server_certificate.certificate),
+            reference(server_certificate.key),
+            client_ca=[reference(each.ca) for each in authorities],
+            crl=[reference(each.revoke([], file="trust.crl")) for each in authorities] if crl else [],
+        ).trust
+
+    assert trust(pki) == trust(pki)
+    assert len({trust(pki), trust(pki, stranger_pki), trust(stranger_pki), trust(pki, crl=True)}) == 4
+
+
 @pytest.mark.parametrize(("chain", "flag"), [(False, ssl.VERIFY_CRL_CHECK_LEAF), (True, ssl.VERIFY_CRL_CHECK_CHAIN)])
 def test_revocation_flags(server_certificate: Issued, pki: Pki, chain: bool, flag: ssl.VerifyFlags) -> None:
     context = server_context(
