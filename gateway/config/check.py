@@ -28,6 +28,7 @@ RESTART_KEYS: tuple[str, ...] = (
     "listeners.postgres.address",
     "listeners.metrics.address",
     "listeners.control.socket",
+    "listeners.control.address",
     "recording.directory",
     "recording.sealer",
     "recording.signing_key",
@@ -128,6 +129,10 @@ def _check_main(main: MainFile, file: str) -> list[Problem]:
     if postgres is not None and not main.tls.client_ca and main.identity.passwords is None:
         mend = "set tls.client_ca or identity.passwords"
         found.append(Problem(file, ("listeners", "postgres"), "lets nobody in: there is no way to log in", mend))
+    if main.listeners.control.address is not None and not main.tls.client_ca:
+        mend = "set tls.client_ca, or leave the address out"
+        said = "lets nobody in: callers prove themselves by certificates, and no CA of them is given"
+        found.append(Problem(file, ("listeners", "control", "address"), said, mend))
     if main.recording.reserve > main.recording.low_water:
         mend = "write a reserve that is not above low_water"
         found.append(Problem(file, ("recording", "reserve"), "is larger than low_water", mend))

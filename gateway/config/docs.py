@@ -100,9 +100,9 @@ def _section(section: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[s
         here = (*path, field.name)
         key = ".".join(here)
         mark = " **restart**" if key in RESTART_KEYS else ""
-        inner, repeated = _inner(field.type)
+        inner, many = _inner(field.type)
         if inner is not None:
-            nested.append((inner, (*path, field.name + ("[]" if repeated else ""))))
+            nested.append((inner, (*path, field.name + many)))
         cells = (f"`{field.name}`", _type(field.type), _default(field), docs[field.name] + mark)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
     later: dict[str, str] = getattr(section, "LATER", {})
@@ -112,16 +112,16 @@ def _section(section: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[s
         yield from _section(inner, inner_path)
 
 
-def _inner(annotation: Any) -> tuple[type[msgspec.Struct] | None, bool]:
-    """The Struct in ``annotation``, and whether there is a list of them."""
+def _inner(annotation: Any) -> tuple[type[msgspec.Struct] | None, str]:
+    """The Struct in ``annotation``, and how a path shows that there are many: ``[]`` in a list, ``.*`` in a mapping."""
     bare = annotation.__origin__ if get_origin(annotation) is Annotated else annotation
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-        return bare, False
+        return bare, ""
     for argument in get_args(bare):
-        inner, repeated = _inner(argument)
+        inner, many = _inner(argument)
         if inner is not None:
-            return inner, repeated or get_origin(bare) is tuple
-    return None, False
+            return inner, {tuple: "[]", dict: ".*"}.get(get_origin(bare), many)
+    return None, ""
 
 
 def _type(annotation: Any) -> str:

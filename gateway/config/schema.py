@@ -79,12 +79,13 @@ class MetricsListener(_Section, frozen=True):
 
 
 class ControlListener(_Section, frozen=True):
-    """The local control socket, which `ostiary status` and `ostiary sessions` use."""
-
-    LATER = {"address": "use the local socket; the control API over TLS comes with approvals"}
+    """The control API, which `ostiary status`, `ostiary approvals` and others use (operating.md)."""
 
     socket: AbsolutePath = Path("/run/ostiary/control.sock")
     """Path of the unix socket. Who may do what is decided by uid, see `identity.socket` and `roles`."""
+    address: ListenAddress | None = None
+    """IP address and port for mutual TLS, such as `"[::]:8444"`: a client certificate of `tls.client_ca` says who asks,
+    and nothing else lets anybody in. Default: the unix socket alone."""
 
 
 class Listeners(_Section, frozen=True):
@@ -100,7 +101,7 @@ class Listeners(_Section, frozen=True):
     metrics: MetricsListener | None = None
     """Prometheus metrics, `/healthz` and `/readyz`."""
     control: ControlListener = msgspec.field(default_factory=ControlListener)
-    """The local control socket."""
+    """The control API."""
 
 
 class Revocation(_Section, frozen=True):
@@ -155,6 +156,15 @@ class Lockout(_Section, frozen=True):
             raise ValueError("has a first wait above its longest; write a shorter first one")
 
 
+class SocketCaller(_Section, frozen=True):
+    """Who a uid on the control socket is, with groups; `1000: alice` is short for one without."""
+
+    principal: Name
+    """The principal's name."""
+    groups: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ()
+    """Its groups: what `group:NAME` in `roles` means, and who may approve. Default: none."""
+
+
 class IdentitySection(_Section, frozen=True):
     """How callers prove who they are."""
 
@@ -173,9 +183,9 @@ class IdentitySection(_Section, frozen=True):
     Default: no passwords."""
     lockout: Lockout = msgspec.field(default_factory=Lockout)
     """How failed logins slow down further ones."""
-    socket: dict[Annotated[int, msgspec.Meta(ge=0, lt=2**32)], Name] = {}
-    """Who is who on the control socket: uid to principal. A uid that is not here is nobody; so is root, unless it is
-    listed."""
+    socket: dict[Annotated[int, msgspec.Meta(ge=0, lt=2**32)], Name | SocketCaller] = {}
+    """Who is who on the control socket: uid to principal, or to a principal with groups. A uid that is not here, or
+    that is given as `nobody`, is nobody; so is root, unless it is listed."""
 
 
 class Recording(_Section, frozen=True):
@@ -285,9 +295,9 @@ class MainFile(_Section, frozen=True):
     identity: IdentitySection = msgspec.field(default_factory=IdentitySection)
     """How callers prove who they are."""
     roles: dict[Role, tuple[Member, ...]] = {}
-    """Who may do what to the gateway itself: `operator` (sees and ends sessions, reloads), `auditor` (reads
-    recordings, resolves tokens), `break_glass` (gets in when recordings have only their reserve left). Members are
-    `group:NAME` or `principal:NAME`; a role that is left out has no members."""
+    """Who may do what to the gateway itself: `operator` (sees and ends sessions, revokes grants, locks, reloads),
+    `auditor` (sees what operators see, watches sessions, resolves tokens), `break_glass` (gets in when recordings have
+    only their reserve left). Members are `group:NAME` or `principal:NAME`; a role that is left out has no members."""
     recording: Recording = msgspec.field(default_factory=Recording)
     """Session recordings."""
     masking: Masking = msgspec.field(default_factory=Masking)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.config import load, restart_needed, warnings
 from gateway.config.check import RESTART_KEYS
+from gateway.config.schema import SocketCaller
 from gateway.errors import ConfigError
 from gateway.model import Address, Credential, Target, TargetTls
 from gateway.secrets import SecretReference
@@ -20,7 +21,7 @@ node: {name: gw1.example.com, data: /srv/ostiary}
 listeners:
   postgres: {address: "[::]:5432"}
   metrics:  {address: "127.0.0.1:9464"}
-  control:  {socket: /run/ostiary/control.sock}
+  control:  {socket: /run/ostiary/control.sock, address: "[::]:8444"}
 tls:
   certificate: file:/etc/ostiary/tls/gateway.crt
   key: credential:gateway-key
@@ -29,7 +30,7 @@ tls:
 identity:
   certificates: {name_from: [uri, email, cn], groups_from: ou}
   passwords: credential:passwords
-  socket: {0: nobody, 1000: alice}
+  socket: {0: nobody, 1000: alice, 1001: {principal: bob, groups: [dba, on-call]}}
 roles: {operator: [group:platform], break_glass: ["principal:spiffe://corp/sre"]}
 recording: {directory: /srv/recordings, durability: synced, low_water: 5GiB, reserve: 1GiB, retention: 400d}
 audit:
@@ -82,7 +83,11 @@ def test_the_whole_example(tmp_path: Path) -> None:
     assert config.listeners.postgres.address == Address("::", 5432)
     assert config.listeners.postgres.password == "cleartext"
     assert config.tls.key == SecretReference("credential", "gateway-key")
-    assert config.identity.socket == {0: "nobody", 1000: "alice"}
+    assert config.identity.socket == {
+        0: "nobody",
+        1000: "alice",
+        1001: SocketCaller("bob", ("dba", "on-call")),
+    }
     assert config.roles == {
         "operator": ("group:platform",),
         "auditor": (),
@@ -144,12 +149,12 @@ def test_problems_of_all_files_together(tmp_path: Path) -> None:
 
 def test_what_is_not_in_this_version(tmp_path: Path) -> None:
     main = LEAST + (
-        "approvals: {}\nlisteners: {ssh: {}, http: {}, control: {address: '[::]:8444'}}\n"
+        "approvals: {}\nlisteners: {ssh: {}, http: {}}\n"
         "identity: {ldap: [], tokens: [], pam: {}, oidc: {}, saml: {}}\n"
         "audit: {sinks: [{name: a, kind: relp, address: 'a:1', format: cef}]}\n"
     )
     found = said(write(tmp_path, main, a="[{name: a, protocol: ssh, address: 'a:22', credentials: [{user: u}]}]"))
-    assert len(found) == 12
+    assert len(found) == 11
     assert all("not in this version" in each for each in found)
 
 
@@ -162,6 +167,7 @@ def test_ocsp_is_not_in_this_version(tmp_path: Path) -> None:
     ("main", "problem"),
     [
         (LEAST + "listeners: {postgres: {address: '[::]:5432'}}", "listeners.postgres lets nobody in"),
+        (LEAST + "listeners: {control: {address: '[::]:8444'}}", "listeners.control.address lets nobody in"),
         (LEAST.replace("}", ", revocation: {crl: [file:/x]}}"), "tls.revocation.crl has no CA"),
         (LEAST + "recording: {reserve: 6GiB}", "recording.reserve is larger than low_water"),
         (LEAST + "recording: {directory: ../x}", "recording.directory is not a plain path"),
@@ -171,6 +177,10 @@ def test_ocsp_is_not_in_this_version(tmp_path: Path) -> None:
         (LEAST + "roles: {admin: []}", "roles.admin is not one of operator, auditor, break_glass"),
         (LEAST + "roles: {operator: [platform]}", "roles.operator.0 is not a member of a role"),
         (LEAST + "identity: {socket: {-1: x}}", "identity.socket.-1 is out of bounds"),
+        (LEAST + "identity: {socket: {1: [x]}}", "identity.socket.1 is a list, not"),
+        (LEAST + "identity: {socket: {1: {groups: [x]}}}", "identity.socket.1.principal is missing"),
+        (LEAST + "identity: {socket: {1: {principal: x, groups: []}}}", "identity.socket.1.groups is empty"),
+        (LEAST + "identity: {socket: {1: {principal: x, group: [y]}}}", "identity.socket.1.group is not a known key"),
         (LEAST + "identity: {certificates: {name_from: []}}", "identity.certificates.name_from is empty"),
         (LEAST + "identity: {lockout: {first: 20m}}", "identity.lockout has a first wait above its longest"),
         (LEAST + "limits: {login: 0s}", "limits.login is out of bounds"),
@@ -260,6 +270,7 @@ def test_what_needs_a_restart(tmp_path: Path) -> None:
     assert restart_needed(old, old) == ()
     changed = (
         MAIN.replace("gw1", "gw2").replace("5432", "5433").replace("9464", "9465").replace("control.sock", "c.sock")
+        .replace("8444", "8445")
         .replace("/srv/ostiary", "/srv/o")
         .replace("/srv/recordings", "/srv/r, sealer: /run/s.sock, signing_key: file:/k")
         .replace("login: 30s", "login: 10s")
