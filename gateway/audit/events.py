@@ -145,13 +145,14 @@ class ConfigurationRefused(Event, frozen=True):
 
 
 class AdministrativeAct(Event, frozen=True):
-    """Somebody with a role did, or tried to do, something through the control interface.
+    """Somebody did, or tried to do, something through the control API, or was shown what not everybody may see there.
 
-    by       the principal on the control socket, or ``uid N`` that is none
+    by       the principal, or ``uid N`` of the control socket that is none
     act      what, as ``sessions.kill`` or ``configuration.reload``
-    subject  on what: a session, a file; empty where there is nothing to name
-    allowed  false: the role does not permit it, nothing happened
+    subject  on what: a session, a request; empty where there is nothing to name
+    allowed  false: it is not for this caller, nothing happened
     reason   the words given with it, or why it was refused
+    address  the caller's IP address, over TLS; empty: the local socket
     """
 
     class_uid = Class.API_ACTIVITY
@@ -163,13 +164,14 @@ class AdministrativeAct(Event, frozen=True):
     subject: str = ""
     allowed: bool = True
     reason: str = ""
+    address: str = ""
 
     def status_id(self) -> int:
         return 1 if self.allowed else 2
 
     def attributes(self) -> dict[str, object]:
         return {
-            **administration(self.by, self.act),
+            **administration(self.by, self.act, self.address),
             "status_detail": bounded(self.reason, MAX_TEXT),
             "resources": [{"name": bounded(self.subject)}],
         }
@@ -181,6 +183,7 @@ class SessionKilled(Event, frozen=True):
     session  the session that was killed
     by       the operator
     reason   the operator's words
+    address  the operator's IP address, over TLS; empty: the local socket
     """
 
     class_uid = Class.API_ACTIVITY
@@ -190,10 +193,11 @@ class SessionKilled(Event, frozen=True):
     session: SessionContext
     by: str
     reason: str = ""
+    address: str = ""
 
     def attributes(self) -> dict[str, object]:
         return {
-            **administration(self.by, "sessions.kill"),
+            **administration(self.by, "sessions.kill", self.address),
             "status_detail": bounded(self.reason, MAX_TEXT),
             "resources": [{"uid": self.session.session, "type": "session"}],
         }
@@ -206,10 +210,11 @@ class SessionKilled(Event, frozen=True):
 class TokensResolved(Event, frozen=True):
     """Somebody was shown values behind tokens of the vault.
 
-    by      the auditor
-    tokens  the tokens that were asked for
-    found   how many of them the vault knew
-    reason  the auditor's words
+    by       the auditor
+    tokens   the tokens that were asked for
+    found    how many of them the vault knew
+    reason   the auditor's words
+    address  the auditor's IP address, over TLS; empty: the local socket
     """
 
     class_uid = Class.API_ACTIVITY
@@ -220,9 +225,13 @@ class TokensResolved(Event, frozen=True):
     tokens: tuple[str, ...]
     found: int
     reason: str = ""
+    address: str = ""
 
     def attributes(self) -> dict[str, object]:
-        return {**administration(self.by, "tokens.resolve"), "status_detail": bounded(self.reason, MAX_TEXT)}
+        return {
+            **administration(self.by, "tokens.resolve", self.address),
+            "status_detail": bounded(self.reason, MAX_TEXT),
+        }
 
     def details(self) -> dict[str, object]:
         return {"tokens": bounded_names(self.tokens, 100), "found": self.found}

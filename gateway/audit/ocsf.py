@@ -133,12 +133,15 @@ def user(principal: Principal, *, groups: bool = False) -> dict[str, object]:
     return shown
 
 
-def administration(by: str, operation: str) -> dict[str, object]:
-    """OCSF's actor, api and source of an act through the control interface."""
+def administration(by: str, operation: str, address: str = "") -> dict[str, object]:
+    """OCSF's actor, api and source of an act through the control API.
+
+    address  where it was asked from over TLS; empty: the local socket, or the gateway itself
+    """
     return {
         "actor": {"app_name": "ostiary", "user": {"name": bounded(by)}},
         "api": {"operation": operation, "service": {"name": "ostiary"}},
-        "src_endpoint": {"name": "control"},
+        "src_endpoint": endpoint(address or "control"),
     }
 
 
