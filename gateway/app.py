@@ -29,8 +29,9 @@ from gateway.audit.events import ConfigurationLoaded, ConfigurationRefused, Gate
 from gateway.audit.sinks import SyslogTls, syslog_sink
 from gateway.config import Config, load, restart_needed, warnings
 from gateway.config.keys import mask_keys, vault_key
-from gateway.control.api import control_site
+from gateway.control.api import HTTP_ALPN, control_site
 from gateway.control.counted import CountedSessions
+from gateway.control.listener import MutualTls
 from gateway.control.sites import metrics_site
 from gateway.errors import GatewayError, RecordingFailed, SecretUnavailable, SessionEnded, StoreFailed
 from gateway.identity import Identity, PasswordThreads
@@ -177,6 +178,10 @@ class Gateway:
             pending=config.limits.pending,
             results=config.recording.results,
         )
+        self._control = control_site(self, reactor, own=os.geteuid())
+        self._control_tls: MutualTls | None = None
+        if config.listeners.control.address is not None:
+            self._control_tls = MutualTls(self._control, _control_tls(config, self.clock()), reactor)
         self.sinks = self._make_sinks(config)
         self._ports: list[IListeningPort] = []
         self._operator_ports: list[IListeningPort] = []
@@ -195,6 +200,10 @@ class Gateway:
         self.stopping = False
         self.opened: tuple[str, ...] = ()
         """What listens, once all of it does."""
+
+    @property
+    def identity(self) -> Identity:
+        return self.service.identity
 
     def _keyring(self, config: Config, rules: Rules) -> Keyring:
         """The keys that ``config`` names, and the vault: opened when policy first uses it, or when there is one whose
@@ -239,8 +248,12 @@ class Gateway:
                 opened.append(f"metrics {listeners.metrics.address}")
             socket = listeners.control.socket
             endpoint = StreamServerEndpoint(self.reactor, Address(str(socket), 0), mode=CONTROL_MODE)
-            self._operator_ports.append(await endpoint.listen(control_site(self, self.reactor, own=os.geteuid())))
+            self._operator_ports.append(await endpoint.listen(self._control))
             opened.append(f"control {socket}")
+            if self._control_tls is not None and listeners.control.address is not None:
+                endpoint = StreamServerEndpoint(self.reactor, listeners.control.address)
+                self._operator_ports.append(await endpoint.listen(self._control_tls))
+                opened.append(f"control {listeners.control.address}")
         except BaseException:
             await self.stop("could not start")
             raise
@@ -322,6 +335,7 @@ class Gateway:
         try:
             config = load(self.path)
             tls = _server_tls(config, self.clock())
+            control_tls = None if self._control_tls is None else _control_tls(config, self.clock())
             identity = self.service.identity.reloaded(config.identity)
             rules = load_rules(config, self.gate.rules.snapshot.number + 1, identity)
             keyring = self._keyring(config, rules)
@@ -348,6 +362,8 @@ class Gateway:
         self.approvals.keep_only(rules.snapshot.approval_digests)
         self.service.identity = identity
         self.service.tls = tls
+        if self._control_tls is not None and control_tls is not None:
+            self._control_tls.renew(control_tls)
         self.certificate_ends = tls.not_after
         self.dialler.forget()
         self.service.has_passwords = config.identity.passwords is not None
@@ -428,6 +444,20 @@ def _server_tls(config: Config, now: float) -> ServerContext:
     tls = config.tls
     return server_context(
         tls.certificate, tls.key, now=now, client_ca=tls.client_ca, crl=tls.revocation.crl, alpn=(POSTGRESQL_ALPN,)
+    )
+
+
+def _control_tls(config: Config, now: float) -> ServerContext:
+    """As the others', but for callers with a certificate only."""
+    tls = config.tls
+    return server_context(
+        tls.certificate,
+        tls.key,
+        now=now,
+        client_ca=tls.client_ca,
+        client_required=True,
+        crl=tls.revocation.crl,
+        alpn=(HTTP_ALPN,),
     )
 
 

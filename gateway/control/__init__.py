@@ -2,15 +2,24 @@
 
     running    what this room needs of the gateway (`gateway.app.Gateway` is one)
     counted    live sessions, with totals over those that ended
-    callers    a uid on the control socket -> principal and roles
-    messages   the API's answers, as types; the command line reads them with the same ones
+    messages   the API's questions and answers, as types; the command line speaks with the same ones
     status     what is, as these types
     health     could it serve? each thing that says no, and why
     metrics    the same as numbers, for Prometheus
-    api        the control API on the unix socket (klein)
-    sites      HTTP over `gateway.net`, for the API and for the metrics listener
 
-Every act through the control socket and every refusal is an audit event before it takes effect. Reading is not.
+The API, a request's way through it:
+
+    listener   mutual TLS before HTTP: who gets a connection at all
+    sites      HTTP over `gateway.net`, for the API and for the metrics listener
+    api        the table of routes, and the way from a request to its act (klein)
+    callers    what was proven on the connection -> who asks, and what that allows
+    pace       how often one caller may be refused
+    route      what a line of the table is; what an act gets, and how it refuses
+    reading    body and query as a route's types
+    acts       the acts, by subject
+
+Every act and every refusal is an audit event before it takes effect, and so is the showing of what sessions ask and
+show. Looking at the gateway's state is not.
 
 Nothing is exported here: the command line needs `messages` alone, and must not wait for an HTTP server's import.
 """

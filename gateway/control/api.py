@@ -1,186 +1,200 @@
-"""The control API on the unix socket.
+"""The control API: its table of routes, and the way from a request to the act that answers it.
 
-GET  /v1/status               operator, auditor
-GET  /v1/sessions             operator, auditor
-GET  /v1/sessions/ID          operator, auditor
-POST /v1/sessions/ID/kill     operator
-POST /v1/reload               operator, the gateway's own user
-POST /v1/tokens/resolve       auditor
+    caller -> what it may -> body and query -> act -> answer
 
-Fail closed: a caller whose uid the kernel doesn't tell is refused, and an act that can't be written to the audit log
-does not happen. File permissions decide who reaches the socket at all; they grant nothing.
+Fail closed: a caller who proves nothing is refused, and an act that can't be written to the audit log does not happen.
+File permissions decide who reaches the socket, TLS who reaches the listener; neither grants anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
-import msgspec
 import structlog
 from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource, Resource
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from gateway.audit import SessionContext
 from gateway.audit.event import Event
-from gateway.audit.events import AdministrativeAct, SessionKilled, TokensResolved
-from gateway.control.callers import Caller, Right, caller
-from gateway.control.messages import (
-    Killed,
-    KillRequest,
-    Refusal,
-    Reloaded,
-    Resolved,
-    ResolveRequest,
-    SessionAnswer,
-    Token,
-)
+from gateway.audit.events import AdministrativeAct, AuthenticationFailed
+from gateway.control.acts import gateway as whole
+from gateway.control.acts import sessions, tokens
+from gateway.control.callers import Caller, on_socket, over_tls
+from gateway.control.messages import Refusal
+from gateway.control.pace import Pace
+from gateway.control.reading import read_body, read_query
+from gateway.control.route import Asked, Refused, Route, Stream
 from gateway.control.running import Running
 from gateway.control.sites import QuietSite, answer
-from gateway.control.status import session_of, sessions_of, status_of
-from gateway.errors import GatewayError, RecordingFailed, SessionEnded, StoreFailed
-from gateway.session import LiveSession
-from gateway.store import parse_token
+from gateway.errors import LoginFailed, RecordingFailed, StoreFailed
 
 log = structlog.get_logger()
 
-MAX_REASON = 500
-"""Characters of a reason: a sentence for the caller's terminal (of a kill) and the audit log."""
+HTTP_ALPN = "http/1.1"
+"""Needed on a TLS connection: a client that was led here while it speaks another protocol names another one, or none
+(ALPACA)."""
 
-MAX_TOKENS = 100
-"""Tokens that are resolved at once: so many fit the one event that names them all."""
-
-
-class _Refused(Exception):
-    """Ends a request with a `Refusal`."""
-
-    def __init__(self, code: int, problem: str, mend: str | None = None) -> None:
-        super().__init__(problem)
-        self.code = code
-        self.refusal = Refusal(problem, mend)
+ROUTES: tuple[Route, ...] = (*whole.ROUTES, *sessions.ROUTES, *tokens.ROUTES)
+"""All that can be asked for."""
 
 
 def control_site(gateway: Running, reactor: Any, *, own: int) -> QuietSite:
-    """The API, to be served on a unix socket; ``own`` is the uid that the gateway runs as."""
-    api = _Api(gateway, own)
+    """The API, to be served on a unix socket and over mutual TLS; ``own`` is the uid that the gateway runs as."""
+    door = _Door(gateway, own)
     app = Klein()
+    app.url_map.merge_slashes = False  # a path is what it is; nobody is redirected
 
-    def route(path: str, method: str, right: Right, act: str, serve: Callable[..., object]) -> None:
-        def handle(request: Any, **named: str) -> bytes:
-            return api.handle(request, right, act, serve, named)
+    def serve(route: Route) -> None:
+        def handle(request: Any, subject: str = "") -> bytes | Deferred[None]:
+            return door.handle(route, request, subject)
 
         # Klein tells endpoints apart by their functions' names.
-        app.route(path, methods=[method], endpoint=act)(handle)
+        path = route.path.replace("{id}", "<subject>")
+        app.route(path, methods=[route.method], endpoint=route.act)(handle)
 
-    route("/v1/status", "GET", "look", "status", api.status)
-    route("/v1/sessions", "GET", "look", "sessions.list", api.sessions)
-    route("/v1/sessions/<session>", "GET", "look", "sessions.show", api.show)
-    route("/v1/sessions/<session>/kill", "POST", "act", "sessions.kill", api.kill)
-    route("/v1/reload", "POST", "reload", "configuration.reload", api.reload)
-    route("/v1/tokens/resolve", "POST", "reveal", "tokens.resolve", api.resolve)
-    return QuietSite(app, reactor)
+    for route in ROUTES:
+        serve(route)
+
+    @app.handle_errors(HTTPException)
+    def unrouted(request: Any, failure: Failure) -> bytes:
+        if isinstance(failure.value, MethodNotAllowed):
+            allowed = sorted(failure.value.valid_methods or ())
+            request.setHeader(b"allow", ", ".join(allowed).encode())
+            return _refusal(request, HTTPStatus.METHOD_NOT_ALLOWED, f"only {' and '.join(allowed)} can be asked here")
+        return _nothing_here(request)
+
+    return QuietSite(_Readable(app.resource()), reactor)
 
 
-class _Api:
-    """The acts; each gets who asks, the request's body and what its path names."""
+class _Readable(Resource):
+    """Turns away paths that are no text, before klein answers them in words of its own, and those that begin with two
+    slashes, which it would read as one."""
+
+    isLeaf = True  # noqa: N815  # Twisted's name
+
+    def __init__(self, routed: IResource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # twisted.web has no types
+        self._routed = routed
+
+    def render(self, request: Any) -> Any:
+        try:
+            path = b"/".join(request.postpath).decode()
+        except UnicodeDecodeError:
+            return _nothing_here(request)
+        if not path or path.startswith("/"):
+            return _nothing_here(request)
+        return self._routed.render(request)  # type: ignore[no-untyped-call]  # as above
+
+
+def _nothing_here(request: Any) -> bytes:
+    return _refusal(request, HTTPStatus.NOT_FOUND, "there is nothing here", "GET /v1/openapi.json says what there is")
+
+
+def _refusal(request: Any, status: HTTPStatus, problem: str, mend: str | None = None) -> bytes:
+    return answer(request, status, Refusal(problem, mend))
+
+
+class _Door:
+    """Every request comes through `handle`."""
 
     def __init__(self, gateway: Running, own: int) -> None:
         self._gateway = gateway
         self._own = own
+        self._pace = Pace(gateway.clock)
 
-    def handle(
-        self, request: Any, right: Right, act: str, serve: Callable[..., object], named: dict[str, str]
-    ) -> bytes:
+    def handle(self, route: Route, request: Any, subject: str) -> bytes | Deferred[None]:
         try:
-            who = self._admit(request, right, act, named.get("session", ""))
-            return answer(request, 200, serve(who, request, **named))
-        except _Refused as refused:
-            return answer(request, refused.code, refused.refusal)
+            try:
+                return self._serve(route, request, subject)
+            except Refused as refused:
+                return answer(request, refused.status, refused.refusal)
         except (RecordingFailed, StoreFailed) as error:
-            return answer(request, 503, Refusal(f"nothing was done: {error.message}", error.hint))
+            return _refusal(request, HTTPStatus.SERVICE_UNAVAILABLE, f"nothing was done: {error.message}", error.hint)
         except Exception as error:  # whatever it was, it is told and logged, not guessed at
-            log.error("control request failed", act=act, exc_info=error)
-            return answer(request, 500, Refusal("the gateway failed at this request; its log says how"))
+            log.error("control request failed", act=route.act, exc_info=error)
+            said = "the gateway failed at this request; its log says how"
+            return _refusal(request, HTTPStatus.INTERNAL_SERVER_ERROR, said)
 
-    def _admit(self, request: Any, right: Right, act: str, subject: str) -> Caller:
-        credentials = request.channel.transport.peer_credentials
-        if credentials is None:
-            raise _Refused(403, "the control API is for the local socket only")
-        who = caller(credentials[1], self._gateway.config, own=self._own)
-        refusal = who.refusal(right)
-        if refusal is not None:
-            self._say(AdministrativeAct(who.name, act, subject, allowed=False, reason=refusal))
-            log.warning("control request refused", act=act, caller=who.name, problem=refusal)
-            mend = "list the uid under identity.socket, and principal:NAME under roles, in ostiary.yaml"
-            raise _Refused(403, refusal, mend)
-        return who
-
-    def status(self, _who: Caller, _request: Any) -> object:
-        return status_of(self._gateway)
-
-    def sessions(self, _who: Caller, _request: Any) -> object:
-        return sessions_of(self._gateway)
-
-    def show(self, _who: Caller, _request: Any, session: str) -> object:
-        return SessionAnswer(self._gateway.clock(), session_of(self._find(session)))
-
-    def kill(self, who: Caller, request: Any, session: str) -> object:
+    def _serve(self, route: Route, request: Any, subject: str) -> bytes | Deferred[None]:
+        caller = self._caller(request.channel.transport)
+        self._hear(caller.name)
         try:
-            reason = msgspec.json.decode(request.content.read() or b"{}", type=KillRequest).reason
-        except msgspec.DecodeError as error:
-            raise _Refused(400, f"the body is wrong: {error}", 'send {"reason": "..."}') from None
-        _check_reason(reason)
-        live = self._find(session)
-        self._say(SessionKilled(SessionContext(live.id, live.access), who.name, reason))
-        log.warning("session killed", session=live.id, by=who.name, reason=reason)
-        live.end(SessionEnded("an operator ended this session" + (f": {reason}" if reason else "")))
-        return Killed(live.id)
-
-    def reload(self, who: Caller, _request: Any) -> object:
-        gateway = self._gateway
-        # What came of it is an event of the reload's own, but that comes when it is done.
-        self._say(AdministrativeAct(who.name, "configuration.reload"))
-        try:
-            restart = gateway.reload(who.name)
-        except RecordingFailed:
+            refusal = self._refusal(caller, route)
+            if refusal is not None:
+                mend = "see identity.socket and roles in ostiary.yaml, and what `ostiary locks list` shows an operator"
+                raise Refused(HTTPStatus.FORBIDDEN, refusal, mend, audited=True)
+            query, body = read_query(request, route), read_body(request, route)
+            still = partial(self._still_refused, route, request.channel.transport)
+            asked = Asked(self._gateway, caller, route, subject, body, query, still)
+            given = route.serve(asked)
+        except Refused as refused:
+            if refused.audited:
+                self._refused(caller, route, subject, refused.refusal.problem)
             raise
-        except GatewayError as error:
-            raise _Refused(422, error.message, error.hint) from None
-        rules = gateway.gate.rules
-        return Reloaded(rules.snapshot.number, len(rules.targets), restart, tuple(gateway.warnings))
+        if route.streams is None:
+            return answer(request, HTTPStatus.OK, given)
+        return _stream(request, route.streams, given)
 
-    def resolve(self, who: Caller, request: Any) -> object:
+    def _caller(self, transport: Any) -> Caller:
+        """Raises Refused when nobody is proven."""
+        credentials = transport.peer_credentials
+        if credentials is not None:
+            return on_socket(credentials[1], self._gateway.config, own=self._own)
+        certificate = transport.peer_certificate()
+        if certificate is None:
+            raise Refused(HTTPStatus.FORBIDDEN, "nobody is proven here: a client certificate is needed")
+        if transport.alpn != HTTP_ALPN:
+            mend = f"offer {HTTP_ALPN} by ALPN"
+            raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "this connection was not opened for HTTP", mend)
+        address = transport.getPeer().host
         try:
-            asked = msgspec.json.decode(request.content.read(), type=ResolveRequest)
-        except msgspec.DecodeError as error:
-            raise _Refused(400, f"the body is wrong: {error}", 'send {"tokens": ["tok_..."]}') from None
-        _check_reason(asked.reason)
-        if not 0 < len(asked.tokens) <= MAX_TOKENS:
-            raise _Refused(400, f"{len(asked.tokens)} tokens are asked for", f"send 1 to {MAX_TOKENS}")
-        for position, token in enumerate(asked.tokens, 1):
-            if parse_token(token) is None:
-                raise _Refused(400, f"number {position} is no token", "a token is tok_ and 32 hex digits, and whole")
-        vault = self._gateway.vault
-        if vault is None:
-            raise _Refused(404, "this gateway has no token vault", "ask the gateway that made the tokens")
-        values = vault.resolve(asked.tokens)
-        self._say(TokensResolved(who.name, asked.tokens, len(values), asked.reason))
-        log.warning("tokens resolved", tokens=len(asked.tokens), found=len(values), by=who.name, reason=asked.reason)
-        return Resolved(tuple(Token(token, values.get(token)) for token in asked.tokens))
+            principal = self._gateway.identity.by_certificate(certificate, self._gateway.clock())
+        except LoginFailed as error:
+            self._hear(address)
+            self._pace.spend(address)
+            self._say(AuthenticationFailed("", "", address, "certificate", error.reason))
+            raise Refused(HTTPStatus.FORBIDDEN, error.message, error.hint) from None
+        return over_tls(principal, address, self._gateway.config)
 
-    def _find(self, session: str) -> LiveSession:
-        live = self._gateway.live.get(session)
-        if live is None:
-            raise _Refused(404, "there is no such live session", "`ostiary sessions list` shows them")
-        return live
+    def _refusal(self, caller: Caller, route: Route) -> str | None:
+        """Why the caller may not use the route now, None when it may. A lock is one here, too: what was stolen must
+        neither approve nor unlock."""
+        lock = self._gateway.approvals.locked(caller.name, "") if caller.known else None
+        return caller.refusal(route.right) if lock is None else lock.message
+
+    def _still_refused(self, route: Route, transport: Any) -> str | None:
+        """As `_refusal`, of whoever is proven on the connection by now."""
+        try:
+            return self._refusal(self._caller(transport), route)
+        except Refused as refused:
+            return refused.refusal.problem
+
+    def _hear(self, who: str) -> None:
+        """Raises Refused when too many refusals were heard of this one."""
+        if self._pace.exhausted(who):
+            said = "too much was refused to you lately"
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, said, "wait a minute")
+
+    def _refused(self, caller: Caller, route: Route, subject: str, why: str) -> None:
+        self._pace.spend(caller.name)
+        self._say(AdministrativeAct(caller.name, route.act, subject, allowed=False, reason=why, address=caller.address))
+        log.warning("control request refused", act=route.act, caller=caller.name, problem=why)
 
     def _say(self, event: Event) -> None:
-        """In the kernel before anything is done. Raises RecordingFailed."""
         self._gateway.audit.append(event)
         self._gateway.audit.flush()
 
 
-def _check_reason(reason: str) -> None:
-    if len(reason) > MAX_REASON:
-        raise _Refused(400, f"the reason is longer than {MAX_REASON} characters", "say it in a sentence")
-    if not reason.isprintable():
-        raise _Refused(400, "the reason has control characters", "write one line of text")
+def _stream(request: Any, media: str, stream: Any) -> Deferred[None]:
+    """Fires when the answer is over, whoever ended it."""
+    request.setResponseCode(HTTPStatus.OK)
+    request.setHeader(b"content-type", media.encode())
+    request.setHeader(b"cache-control", b"no-store")
+    over: Deferred[None] = request.notifyFinish().addBoth(lambda _: None)
+    begun: Stream = stream
+    begun.begin(request)
+    return over

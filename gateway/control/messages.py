@@ -1,11 +1,26 @@
-"""The control API's answers. JSON on the socket; `ostiary status` and the others decode into the same types.
+"""The control API's questions and answers, as JSON; `ostiary status` and the others decode into the same types.
 
 Times are unix seconds, sizes bytes. Fields are only ever added: a newer gateway may be asked by an older command line.
+What a type says here is what the API's description says (`openapi`), down to bounds and patterns.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+MAX_REASON = 500
+"""Characters of a reason: a sentence for a caller's terminal and the audit log."""
+
+MAX_TOKENS = 100
+"""Tokens that are resolved at once: so many fit the one event that names them all."""
+
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$(?!\n)"
+"""No control characters, and none that hide or turn text around; ``$`` alone would let a last line feed through."""
+
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON, pattern=ONE_LINE)]
+TokenText = Annotated[str, msgspec.Meta(pattern=r"^tok_[0-9a-f]{32}$(?!\n)")]
 
 
 class SinkState(msgspec.Struct, frozen=True):
@@ -112,7 +127,7 @@ class SessionAnswer(msgspec.Struct, frozen=True):
 class KillRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `POST /v1/sessions/ID/kill`. ``reason`` goes to the caller, the recording and the audit log."""
 
-    reason: str = ""
+    reason: Reason = ""
 
 
 class Killed(msgspec.Struct, frozen=True):
@@ -124,8 +139,8 @@ class Killed(msgspec.Struct, frozen=True):
 class ResolveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of `POST /v1/tokens/resolve`. ``reason`` goes to the audit log."""
 
-    tokens: tuple[str, ...]
-    reason: str = ""
+    tokens: Annotated[tuple[TokenText, ...], msgspec.Meta(min_length=1, max_length=MAX_TOKENS)]
+    reason: Reason = ""
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -139,6 +154,10 @@ class Resolved(msgspec.Struct, frozen=True):
     """`POST /v1/tokens/resolve`, in the order that was asked."""
 
     tokens: tuple[Token, ...]
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a request that says nothing beside its path."""
 
 
 class Reloaded(msgspec.Struct, frozen=True):

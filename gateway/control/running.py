@@ -9,8 +9,9 @@ from gateway.audit import AuditLog
 from gateway.audit.sinks import SinkStatus
 from gateway.config import Config
 from gateway.control.counted import CountedSessions
+from gateway.identity import Identity
 from gateway.recording import Recordings
-from gateway.session import Gate
+from gateway.session import Approvals, Gate
 from gateway.store import TokenVault
 
 
@@ -73,6 +74,10 @@ class Running(Protocol):
     def config(self) -> Config: ...
     @property
     def gate(self) -> Gate: ...
+    @property
+    def identity(self) -> Identity: ...
+    @property
+    def approvals(self) -> Approvals: ...
     @property
     def live(self) -> CountedSessions: ...
     @property

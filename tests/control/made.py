@@ -15,10 +15,19 @@ from twisted.internet.task import Clock
 from gateway.audit import AuditLog
 from gateway.audit.sinks import SinkStatus
 from gateway.config import Config
-from gateway.config.schema import Audit, Listeners, Node, Recording, Tls
-from gateway.config.schema import IdentitySection as Identity
+from gateway.config.schema import (
+    Audit,
+    Certificates,
+    IdentitySection,
+    Listeners,
+    Node,
+    Recording,
+    SocketCaller,
+    Tls,
+)
 from gateway.control.counted import CountedSessions
 from gateway.errors import ConfigError, GatewayError, Problem
+from gateway.identity import Identity
 from gateway.model import Access, Address, Principal, Target, TargetTls, uuid7
 from gateway.policy import compile_snapshot
 from gateway.recording import Recordings
@@ -30,8 +39,8 @@ NOON = 1_795_003_200.0
 """2026-11-18 12:00 UTC."""
 
 TARGET = Target("orders", "postgres", Address("db1", 5432), TargetTls(), ())
-OPERATOR, AUDITOR, ANYBODY, NOBODY, OWN = 1000, 1001, 1002, 0, 998
-"""uids; root is not listed, nor is the one that the gateway runs as."""
+OPERATOR, AUDITOR, ANYBODY, GROUPED, NOBODY, OWN = 1000, 1001, 1002, 1003, 0, 998
+"""uids; GROUPED is an operator by group; root is nobody, the one that the gateway runs as isn't listed."""
 
 
 def run_at_once(job: Any) -> Deferred[Any]:
@@ -44,7 +53,16 @@ def configuration(directory: Path) -> Config:
         tls=Tls(reference, reference),
         node=Node(name="gw1", data=directory),
         listeners=Listeners(),
-        identity=Identity(socket={OPERATOR: "olga", AUDITOR: "aude", ANYBODY: "ben"}),
+        identity=IdentitySection(
+            certificates=Certificates(name_from=("cn",), groups_from="ou"),
+            socket={
+                OPERATOR: "olga",
+                AUDITOR: "aude",
+                ANYBODY: "ben",
+                GROUPED: SocketCaller("gina", ("ops", "dba")),
+                NOBODY: "nobody",
+            },
+        ),
         roles={"operator": ("principal:olga", "group:ops"), "auditor": ("principal:aude",), "break_glass": ()},
         recording=Recording(directory=directory / "recordings"),
         audit=Audit(directory=directory / "audit"),
@@ -108,6 +126,7 @@ class FakeGateway:
             space=lambda _: self.free,
         )
         self.live = CountedSessions()
+        self.identity = Identity(self.config.identity, lambda check: succeed(check()))
         rules = Rules(compile_snapshot((), (TARGET,), 7), {"orders": TARGET}, "d" * 64, 5000, 100)
         self.approvals = Approvals(
             ApprovalStore(self.directory / "approvals.db"), self.audit, self.live, clock=self.clock, random=os.urandom

@@ -3,16 +3,28 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
+import time
+from typing import Any
 
+import msgspec
 import pytest
-from control.made import ANYBODY, AUDITOR, BROKEN_POLICY, NOBODY, OPERATOR, OWN, FakeGateway
-from control.talk import Answer, ask, clock, raw
+from control.made import ANYBODY, AUDITOR, BROKEN_POLICY, GROUPED, NOBODY, OPERATOR, OWN, FakeGateway
+from control.talk import Answer, FakeTransport, ask, clock, raw
+from cryptography.hazmat.primitives.serialization import Encoding
+from support.pki import Pki
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
 
-from gateway.control.api import MAX_REASON, MAX_TOKENS, control_site
+from gateway.control import api
+from gateway.control.api import control_site
+from gateway.control.messages import MAX_REASON, MAX_TOKENS
+from gateway.control.pace import BURST
+from gateway.control.route import Asked, Route
 from gateway.control.sites import QuietSite
 from gateway.errors import RecordingFailed, SessionEnded
 from gateway.secrets import Secret
 from gateway.store import TokenVault
+from gateway.store.requests import Lock
 
 PATHS = [
     ("GET", "/v1/status"),
@@ -206,8 +218,6 @@ def test_other_methods(site: QuietSite, gateway: FakeGateway, method: str, path:
 
 
 def test_roles_are_those_in_force(site: QuietSite, gateway: FakeGateway) -> None:
-    import msgspec
-
     assert ask(site, "GET", "/v1/status", uid=OPERATOR).code == 200
     gateway.config = msgspec.structs.replace(gateway.config, roles={"operator": ()})
     assert ask(site, "GET", "/v1/status", uid=OPERATOR).code == 403
@@ -279,3 +289,201 @@ def test_a_vault_that_can_not_be_read(site: QuietSite, gateway: FakeGateway, tok
     answer = resolve(site, {"tokens": [token]})
     assert answer.code == 503
     assert "was changed" in answer.json["problem"]
+
+
+# --- who asks over TLS ---
+
+
+@pytest.fixture(scope="module")
+def certificates(pki: Pki) -> dict[str, bytes]:
+    """DER, by whom they name."""
+
+    def der(name: str, *groups: str) -> bytes:
+        return pki.client(name, groups=groups, file=f"api-{name}").load().public_bytes(Encoding.DER)
+
+    return {"olga": der("olga"), "aude": der("aude"), "gina": der("gina", "ops"), "ben": der("ben", "operator")}
+
+
+def test_a_certificate_is_a_principal_with_its_roles(
+    site: QuietSite, gateway: FakeGateway, certificates: dict[str, bytes]
+) -> None:
+    gateway.reactor.rightNow = time.time()
+    codes = {name: ask(site, "GET", "/v1/status", uid=der).code for name, der in certificates.items()}
+    assert codes == {"olga": 200, "aude": 200, "gina": 200, "ben": 403}
+    event = json.loads(gateway.events()[-1])
+    assert (event["actor"]["user"]["name"], event["src_endpoint"]) == ("ben", {"ip": "192.0.2.7"})
+
+
+def test_what_an_act_over_tls_says_of_itself(
+    site: QuietSite, gateway: FakeGateway, certificates: dict[str, bytes]
+) -> None:
+    gateway.reactor.rightNow = time.time()
+    session, _ = gateway.session()
+    forged = "Content-Type: application/json\r\nX-Forwarded-For: 203.0.113.9\r\nForwarded: for=203.0.113.9\r\n"
+    path = f"/v1/sessions/{session.id}/kill"
+    assert ask(site, "POST", path, uid=certificates["olga"], headers=forged).code == 200
+    assert json.loads(gateway.events()[-1])["src_endpoint"] == {"ip": "192.0.2.7"}
+    assert b"203.0.113.9" not in b"".join(gateway.events())
+
+
+def test_a_certificate_that_names_nobody(site: QuietSite, gateway: FakeGateway, pki: Pki) -> None:
+    gateway.reactor.rightNow = time.time()
+    server = pki.server(file="api-server").load().public_bytes(Encoding.DER)
+    answer = ask(site, "GET", "/v1/status", uid=server)
+    assert (answer.code, "clientAuth" in answer.json["problem"]) == (403, True)
+    event = json.loads(gateway.events()[-1])
+    assert event["unmapped"]["event"] == "authentication_failed"
+    assert (event["src_endpoint"], event["status_id"]) == ({"ip": "192.0.2.7"}, 2)
+
+
+def test_another_protocols_connection(site: QuietSite, gateway: FakeGateway, certificates: dict[str, bytes]) -> None:
+    gateway.reactor.rightNow = time.time()
+    request = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
+    for alpn in (None, "postgresql"):
+        assert raw(site, request, uid=certificates["olga"], alpn=alpn).sent.startswith(b"HTTP/1.1 421 ")
+
+
+def test_too_many_refusals_are_heard_no_more(site: QuietSite, gateway: FakeGateway) -> None:
+    """Each is an event: they must not fill the disk. No header makes another caller of one."""
+    for number in range(BURST):
+        assert ask(site, "GET", "/v1/status", uid=ANYBODY, headers=f"X-Forwarded-For: {number}\r\n").code == 403
+    events = len(gateway.events())
+    answer = ask(site, "GET", "/v1/status", uid=ANYBODY, headers="X-Forwarded-For: 203.0.113.9\r\n")
+    assert (answer.code, len(gateway.events())) == (429, events)
+    assert ask(site, "GET", "/v1/status", uid=OPERATOR).code == 200
+    gateway.reactor.advance(1)
+    assert ask(site, "GET", "/v1/status", uid=ANYBODY).code == 403
+
+
+def test_who_is_locked_out_is_locked_out_here_too(
+    site: QuietSite, gateway: FakeGateway, certificates: dict[str, bytes]
+) -> None:
+    """A stolen laptop's certificate must not unlock itself."""
+    gateway.reactor.rightNow = time.time()
+    for target, code in (("orders", 200), (None, 403)):
+        gateway.approvals.lock(Lock("", "olga", target, 0, time.time() + 60, "gina", "stolen laptop"))
+        for uid in (OPERATOR, certificates["olga"]):
+            assert ask(site, "GET", "/v1/status", uid=uid).code == code
+        assert ask(site, "GET", "/v1/status", uid=GROUPED).code == 200
+    assert b"you are locked out: stolen laptop" in gateway.events()[-1]
+    gateway.reactor.advance(61)
+    assert ask(site, "GET", "/v1/status", uid=OPERATOR).code == 200
+
+
+# --- what is no line of the table ---
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/status/",
+        "//v1/status",
+        "/v1//status",
+        "/V1/status",
+        "/v1/sessions/",
+        "/v1/sessions//kill",
+        "/v1/sessions/a/b/kill",
+        "/v1/status%2f",
+        "/v1/./status",
+        "/v1/x/../status",
+        "/%ff",
+        "/v1/sessions/%ff",
+        "/v1/%00",
+        "http://other.example/v1/status",
+        "/v1/status;x",
+    ],
+)
+def test_a_path_is_what_it_is(site: QuietSite, path: str) -> None:
+    answer = ask(site, "GET", path, uid=OPERATOR)
+    assert answer.code == 404
+    assert answer.json["problem"]
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS", "POST", "X"])
+def test_which_methods_there_are_is_told(site: QuietSite, method: str) -> None:
+    answer = ask(site, method, "/v1/status", uid=OPERATOR)
+    assert (answer.code, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert answer.json["problem"]
+
+
+def test_head(site: QuietSite, gateway: FakeGateway) -> None:
+    assert ask(site, "HEAD", "/v1/status", uid=OPERATOR).code == 200
+    assert ask(site, "HEAD", "/v1/status", uid=NOBODY).code == 403
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "[::1]", "a b"])
+def test_the_host_header_decides_nothing(site: QuietSite, gateway: FakeGateway, host: str) -> None:
+    request = f"GET /v1/status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    answer = raw(site, request, uid=OPERATOR)
+    assert answer.sent.startswith(b"HTTP/1.1 200 ")
+    assert host.encode() not in answer.sent
+
+
+# --- answers that go on ---
+
+
+class Counting:
+    """Lines, for as long as whoever reads may."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.left: list[object] = []
+
+    def begin(self, request: Any) -> None:
+        self.request = request
+        request.notifyFinish().addBoth(self.left.append)
+        self.line()
+
+    def line(self) -> None:
+        refusal = self.asked.refusal()
+        self.request.write(b'{"refusal":%b}\n' % json.dumps(refusal).encode())
+        if refusal is not None:
+            self.request.finish()
+
+
+def test_a_streaming_route(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams: list[Counting] = []
+
+    def serve(asked: Asked) -> Counting:
+        streams.append(Counting(asked))
+        return streams[-1]
+
+    route = Route("GET", "/v1/count/{id}", "count", "watch", "", dict, serve, streams="application/x-ndjson")
+    monkeypatch.setattr(api, "ROUTES", (*api.ROUTES, route))
+    site = control_site(gateway, clock(), own=OWN)
+    request = b"GET /v1/count/x HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert raw(site, request, uid=OPERATOR).sent.startswith(b"HTTP/1.1 403 ")
+    assert not streams
+    transport = raw(site, request, uid=AUDITOR)
+    assert b"\r\nContent-Type: application/x-ndjson\r\n" in transport.sent
+    assert b'{"refusal":null}\n' in transport.sent
+    [stream] = streams
+    assert stream.asked.subject == "x"
+    assert not stream.left
+    gateway.config = msgspec.structs.replace(gateway.config, roles={"auditor": ()})
+    stream.line()
+    assert b"aude has none of the roles" in transport.sent
+    assert len(stream.left) == 1
+
+
+def test_a_stream_learns_that_its_reader_left(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams: list[Counting] = []
+
+    def serve(asked: Asked) -> Counting:
+        streams.append(Counting(asked))
+        return streams[-1]
+
+    route = Route("GET", "/v1/count", "count", "watch", "", dict, serve, streams="application/x-ndjson")
+    monkeypatch.setattr(api, "ROUTES", (route,))
+    site = control_site(gateway, clock(), own=OWN)
+    site.startFactory()
+    protocol: Any = site.buildProtocol(None)  # type: ignore[no-untyped-call]  # Twisted has no types here
+    protocol.makeConnection(FakeTransport(AUDITOR))
+    protocol.dataReceived(b"GET /v1/count HTTP/1.1\r\nHost: x\r\n\r\n")
+    protocol.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]  # as above
+    assert isinstance(streams[0].left[0], Failure)
+    site.stopFactory()
