@@ -5,6 +5,7 @@ All or nothing: `load` gives a complete `Config` or raises with every problem of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -136,12 +137,18 @@ def _check_main(main: MainFile, file: str) -> list[Problem]:
     if main.recording.reserve > main.recording.low_water:
         mend = "write a reserve that is not above low_water"
         found.append(Problem(file, ("recording", "reserve"), "is larger than low_water", mend))
-    names = [sink.name for sink in main.audit.sinks]
+    sinks = [sink.name for sink in main.audit.sinks]
+    found += _check_names(sinks, file, ("audit", "sinks"), "sink")
+    found += _check_names([each.called for each in main.approvals.notify], file, ("approvals", "notify"), "webhook")
+    return found
+
+
+def _check_names(names: list[str], file: str, where: tuple[str, str], kind: str) -> Iterator[Problem]:
+    """Each of them names one thing in logs and metrics."""
     for index, name in enumerate(names):
         if name in names[:index]:
-            mend = "give each sink its own name"
-            found.append(Problem(file, ("audit", "sinks", index, "name"), "is another sink's name, too", mend))
-    return found
+            problem, mend = f"is another {kind}'s name, too", f"give each {kind} its own name"
+            yield Problem(file, (*where, index, "name"), problem, mend)
 
 
 def _load_targets(directory: Path, problems: list[Problem]) -> tuple[Target, ...]:

@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 
 from gateway.config.units import parse_address, parse_duration, parse_listen_address, parse_size
+from gateway.config.urls import Url, parse_base, parse_webhook
 from gateway.model import Address
 from gateway.secrets import SecretReference
 
@@ -78,6 +79,8 @@ PositiveDuration = Annotated[float, Parsed(parse_duration, "duration"), msgspec.
 PositiveSize = Annotated[int, Parsed(parse_size, "size"), msgspec.Meta(gt=0)]
 ListenAddress = Annotated[Address, Parsed(parse_listen_address, "IP address and port")]
 PeerAddress = Annotated[Address, Parsed(parse_address, "host:port or unix socket path")]
+WebhookUrl = Annotated[Url | SecretReference, Parsed(parse_webhook, "https URL or secret reference")]
+BaseUrl = Annotated[str, Parsed(parse_base, "https URL")]
 AbsolutePath = Annotated[Path, Parsed(parse_path, "absolute path")]
 DataPath = Annotated[Path, Parsed(parse_any_path, "path; relative to node.data")]
 Reference = Annotated[SecretReference, Parsed(SecretReference.parse, "secret reference")]

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.config.markers import (
     AbsolutePath,
+    BaseUrl,
     DataPath,
     Duration,
     Label,
@@ -26,7 +27,9 @@ from gateway.config.markers import (
     PositiveSize,
     Reference,
     Size,
+    WebhookUrl,
 )
+from gateway.config.urls import Url
 from gateway.model import Durability, Target, TlsMode
 
 Role = Literal["operator", "auditor", "break_glass"]
@@ -265,6 +268,50 @@ class Audit(_Section, frozen=True):
     """Where audit events are forwarded."""
 
 
+class Webhook(_Section, frozen=True):
+    """Who is told of requests for approval, by an HTTP POST as they come and when they are settled."""
+
+    webhook: WebhookUrl
+    """Where it is posted to: an `https` URL (plain `http` to a loopback address only), or a secret reference to one
+    where the URL itself is the secret, as Slack's are. Redirects are not followed."""
+    name: Label | None = None
+    """A name for logs, metrics and the audit log. Default: the URL's host; needed where the URL is a secret."""
+    form: Literal["json", "slack"] = "json"
+    """`json`: all that may be said of the request, signed. `slack`: a text for Slack and what takes the same, such as
+    Mattermost."""
+    secret: Reference | None = None
+    """Signs each message as Standard Webhooks say: `whsec_` and 24 to 64 bytes in base64
+    (`echo "whsec_$(openssl rand -base64 32)"`). `form: json` needs one."""
+    ca: Reference | None = None
+    """CA that the receiver's certificate comes from (PEM). Default: the system's."""
+
+    def __post_init__(self) -> None:
+        if self.form == "json" and self.secret is None:
+            raise ValueError("has no secret, so anybody could write such messages; add secret:, or form: slack")
+        if self.name is None and not isinstance(self.webhook, Url):
+            raise ValueError("has no name, and its URL is a secret; add name:")
+        if self.ca is not None and isinstance(self.webhook, Url) and not self.webhook.tls:
+            raise ValueError("has a ca, but no TLS; write https, or remove it")
+
+    @property
+    def called(self) -> str:
+        """Its name, or else its host."""
+        if self.name is not None:
+            return self.name
+        assert isinstance(self.webhook, Url)  # __post_init__ sees to it
+        return self.webhook.host
+
+
+class Approvals(_Section, frozen=True):
+    """Requests for approval, and who is told of them."""
+
+    notify: tuple[Webhook, ...] = ()
+    """Who is told of requests for approval. Never told: the statement's constants, its parameters, rows."""
+    url: BaseUrl | None = None
+    """Where approvers reach `listeners.control.address`, such as `https://gw.example.com:8444`: messages then have a
+    link to the request. Default: they have none."""
+
+
 class Limits(_Section, frozen=True):
     """Bounds on what callers can take up."""
 
@@ -284,8 +331,6 @@ class Limits(_Section, frozen=True):
 class MainFile(_Section, frozen=True):
     """ostiary.yaml"""
 
-    LATER = {"approvals": "leave it out; policy may not ask for approvals yet"}
-
     tls: Tls
     """TLS towards clients."""
     node: Node = msgspec.field(default_factory=Node)
@@ -304,6 +349,8 @@ class MainFile(_Section, frozen=True):
     """Keys for the methods `hmac` and `token`."""
     audit: Audit = msgspec.field(default_factory=Audit)
     """The audit log and who it is forwarded to."""
+    approvals: Approvals = msgspec.field(default_factory=Approvals)
+    """Requests for approval, and who is told of them."""
     limits: Limits = msgspec.field(default_factory=Limits)
     """Bounds on what callers can take up."""
 

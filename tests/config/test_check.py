@@ -36,6 +36,7 @@ recording: {directory: /srv/recordings, durability: synced, low_water: 5GiB, res
 audit:
   sinks:
     - {name: siem, kind: syslog-tls, address: "siem.example.com:6514", ca: file:/etc/ssl/certs/corp.pem, format: ocsf}
+approvals: {notify: [{webhook: "https://chat.example.com/hook", secret: credential:chat-hook}]}
 limits: {login: 30s, sessions: 5000, per_principal: 100, statement: 64KiB}
 """
 
@@ -149,12 +150,12 @@ def test_problems_of_all_files_together(tmp_path: Path) -> None:
 
 def test_what_is_not_in_this_version(tmp_path: Path) -> None:
     main = LEAST + (
-        "approvals: {}\nlisteners: {ssh: {}, http: {}}\n"
+        "listeners: {ssh: {}, http: {}}\n"
         "identity: {ldap: [], tokens: [], pam: {}, oidc: {}, saml: {}}\n"
         "audit: {sinks: [{name: a, kind: relp, address: 'a:1', format: cef}]}\n"
     )
     found = said(write(tmp_path, main, a="[{name: a, protocol: ssh, address: 'a:22', credentials: [{user: u}]}]"))
-    assert len(found) == 11
+    assert len(found) == 10
     assert all("not in this version" in each for each in found)
 
 
@@ -192,6 +193,56 @@ def test_ocsp_is_not_in_this_version(tmp_path: Path) -> None:
 def test_main_files_that_are_refused(tmp_path: Path, main: str, problem: str) -> None:
     (found,) = said(write(tmp_path, main))
     assert found.startswith(problem)
+
+
+def webhook(said: str) -> str:
+    return LEAST + f"approvals: {{notify: [{{webhook: {said}}}]}}"
+
+
+def test_webhooks(tmp_path: Path) -> None:
+    main = (
+        LEAST
+        + """
+approvals:
+  url: https://gw.example.com:8444/
+  notify:
+    - {webhook: "https://Chat.example.com/hook", secret: credential:chat-hook}
+    - {name: slack, webhook: credential:slack-url, form: slack}
+    - {name: relay, webhook: "http://127.0.0.1:8080/x", secret: credential:relay}
+"""
+    )
+    approvals = load(write(tmp_path, main)).approvals
+    assert approvals.url == "https://gw.example.com:8444"
+    assert [each.called for each in approvals.notify] == ["chat.example.com", "slack", "relay"]
+    assert str(approvals.notify[0].webhook) == "https://chat.example.com"
+    assert approvals.notify[1].webhook == SecretReference("credential", "slack-url")
+
+
+@pytest.mark.parametrize(
+    ("main", "problem"),
+    [
+        (webhook('"https://h/x"'), "approvals.notify.0 has no secret, so anybody could write such messages"),
+        (webhook("env:HOOK, form: slack"), "approvals.notify.0 has no name, and its URL is a secret"),
+        (webhook('"http://h/x", form: slack'), "approvals.notify.0.webhook is http to another host"),
+        (webhook('"http://127.0.0.1/", form: slack, ca: file:/x'), "approvals.notify.0 has a ca, but no TLS"),
+        (webhook("chat.example.com, form: slack"), "approvals.notify.0.webhook is neither an https URL"),
+        (webhook('"https://h/x", secret: whsec_AAAA'), "approvals.notify.0.secret is not a secret reference"),
+        (
+            webhook('"https://h/x", form: slack}, {webhook: "https://h/y", form: slack'),
+            "approvals.notify.1.name is another webhook's name",
+        ),
+        (LEAST + "approvals: {url: http://127.0.0.1}", "approvals.url is not a plain https URL"),
+    ],
+)
+def test_webhooks_that_are_wrong(tmp_path: Path, main: str, problem: str) -> None:
+    [found] = said(write(tmp_path, main))
+    assert found.startswith(problem)
+
+
+def test_a_webhook_is_never_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, webhook('"https://h/T0-hunter2 x", form: slack')))
+    assert "hunter2" not in str(caught.value)
 
 
 def test_sinks(tmp_path: Path) -> None:
@@ -333,6 +384,7 @@ SECTIONS = [
     "approvals",
     "socket",
     "sinks",
+    "notify",
 ]
 
 
