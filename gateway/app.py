@@ -33,6 +33,7 @@ from gateway.control.api import HTTP_ALPN, control_site
 from gateway.control.counted import CountedSessions
 from gateway.control.listener import MutualTls
 from gateway.control.sites import metrics_site
+from gateway.control.webhooks import Webhooks, receivers
 from gateway.errors import GatewayError, RecordingFailed, SecretUnavailable, SessionEnded, StoreFailed
 from gateway.identity import Identity, PasswordThreads
 from gateway.masking import Keyring
@@ -183,6 +184,15 @@ class Gateway:
         if config.listeners.control.address is not None:
             self._control_tls = MutualTls(self._control, _control_tls(config, self.clock()), reactor)
         self.sinks = self._make_sinks(config)
+        self.webhooks = Webhooks(
+            receivers(config.approvals, str(self.path), reactor=reactor, now=self.clock()),
+            node=config.node.name,
+            url=config.approvals.url,
+            audit=self.audit,
+            reactor=reactor,
+            clock=self.clock,
+        )
+        self.approvals.watch(self.webhooks)
         self._ports: list[IListeningPort] = []
         self._operator_ports: list[IListeningPort] = []
         self.certificate_ends = tls.not_after
@@ -339,6 +349,7 @@ class Gateway:
             identity = self.service.identity.reloaded(config.identity)
             rules = load_rules(config, self.gate.rules.snapshot.number + 1, identity)
             keyring = self._keyring(config, rules)
+            notified = receivers(config.approvals, str(self.path), reactor=self.reactor, now=self.clock())
         except GatewayError as error:
             self.refused_reloads += 1
             self.audit.append(ConfigurationRefused(by, error.message))
@@ -357,6 +368,7 @@ class Gateway:
             for sink in self.sinks:
                 sink.start()
         self.config = config
+        self.webhooks.reload(notified, config.approvals.url)
         self._take(keyring)
         self.gate.rules = rules
         self.approvals.keep_only(rules.snapshot.approval_digests)
@@ -419,6 +431,7 @@ class Gateway:
                 await settled
             except (GatewayError, TimeoutError) as error:
                 log.error("recordings not settled", problem=str(error))
+        await self.webhooks.stop()
         for sink in self.sinks:
             await sink.stop()
         for port in self._operator_ports:

@@ -573,6 +573,39 @@ class CatalogueReloadFailed(Event, frozen=True):
         return {"target": bounded(self.target), "database": bounded(self.database)}
 
 
+class NotificationFailed(Event, frozen=True):
+    """A receiver could not be told of a request for approval, and won't be; the request itself is as it was.
+
+    webhook   the receiver's name
+    request   the request's id
+    occasion  what it should have been told: ``requested`` or ``settled``
+    attempts  how often it was tried
+    problem   why it was given up
+    """
+
+    class_uid = Class.APPLICATION_ERROR
+    activity_id = 1
+    severity = Severity.HIGH
+    status = 2
+
+    webhook: str
+    request: str
+    occasion: Literal["requested", "settled"]
+    attempts: int
+    problem: str
+
+    def attributes(self) -> dict[str, object]:
+        return {"status_detail": bounded(self.problem, MAX_TEXT)}
+
+    def details(self) -> dict[str, object]:
+        return {
+            "webhook": bounded(self.webhook),
+            "request": bounded(self.request),
+            "occasion": self.occasion,
+            "attempts": self.attempts,
+        }
+
+
 # --- the log and its sinks ---
 
 
@@ -747,6 +780,7 @@ CATALOGUE: tuple[type[Event], ...] = (
     AccessUnlocked,
     RecordingFailed,
     CatalogueReloadFailed,
+    NotificationFailed,
     LogSegmentStarted,
     LogRecovered,
     SinkConnected,

@@ -82,6 +82,7 @@ class _Findings:
         self._tls(path, config)
         self._targets(config)
         self._sinks(path, config)
+        self._webhooks(path, config)
         self._passwords(path, config)
         self._directories(path, config)
         self._signing_key(path, config)
@@ -133,6 +134,11 @@ class _Findings:
                 key=sink.key,
             )
             self._gather(path, ("audit", "sinks", index), lambda tls=tls: client_context(tls, now=self._now))  # type: ignore[misc]  # as above
+
+    def _webhooks(self, path: Path, config: Config) -> None:
+        from gateway.control.webhooks import receivers
+
+        self._gather(path, ("approvals",), lambda: receivers(config.approvals, str(path), reactor=None, now=self._now))
 
     def _passwords(self, path: Path, config: Config) -> None:
         from gateway.identity.passwords import load_passwords

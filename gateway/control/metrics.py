@@ -37,6 +37,7 @@ class GatewayCollector(Collector):
         yield from self._sessions()
         yield from self._evidence()
         yield from self._sinks()
+        yield from self._webhooks()
 
     def _node(self) -> Iterator[Metric]:
         gateway = self._gateway
@@ -105,6 +106,17 @@ class GatewayCollector(Collector):
             resent.add_metric([state.name], state.resent)
             connections.add_metric([state.name], state.connections)
         yield from (connected, lag, sent, resent, connections)
+
+    def _webhooks(self) -> Iterator[Metric]:
+        notices = CounterMetricFamily(
+            "ostiary_notices", "Notices of requests for approval by outcome.", labels=["webhook", "outcome"]
+        )
+        waiting = GaugeMetricFamily("ostiary_notices_waiting", "Not delivered so far.", labels=["webhook"])
+        for state in self._gateway.webhooks.status():
+            notices.add_metric([state.name, "delivered"], state.delivered)
+            notices.add_metric([state.name, "failed"], state.failed)
+            waiting.add_metric([state.name], state.waiting)
+        yield from (notices, waiting)
 
 
 def registry(gateway: Running) -> CollectorRegistry:

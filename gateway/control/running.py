@@ -9,6 +9,7 @@ from gateway.audit import AuditLog
 from gateway.audit.sinks import SinkStatus
 from gateway.config import Config
 from gateway.control.counted import CountedSessions
+from gateway.control.webhooks import WebhookStatus
 from gateway.identity import Identity
 from gateway.recording import Recordings
 from gateway.session import Approvals, Gate
@@ -19,6 +20,12 @@ class Sink(Protocol):
     """One way of the audit log to a receiver."""
 
     def status(self) -> SinkStatus: ...
+
+
+class Notifier(Protocol):
+    """What tells receivers of requests for approval."""
+
+    def status(self) -> Sequence[WebhookStatus]: ...
 
 
 class Database(Protocol):
@@ -86,6 +93,8 @@ class Running(Protocol):
     def audit(self) -> AuditLog: ...
     @property
     def sinks(self) -> Sequence[Sink]: ...
+    @property
+    def webhooks(self) -> Notifier: ...
     @property
     def catalogues(self) -> Iterable[Database]: ...
     @property

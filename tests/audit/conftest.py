@@ -116,6 +116,7 @@ def one_of_each(context: SessionContext, alice: Principal, operation: Operation)
         a.AccessUnlocked(lock, "olivia"),
         e.RecordingFailed(session, "no space left on device"),
         e.CatalogueReloadFailed("orders", "shop", "permission denied for pg_proc"),
+        e.NotificationFailed("oncall", "k7q2-m9xd", "requested", 5, "it answered 503 Service Unavailable"),
         e.LogSegmentStarted("audit-00000000000000000001.jsonl", "00" * 32, "day"),
         e.LogRecovered("audit-00000000000000000001.jsonl", 100, 7, "x.torn-100", "the last line was torn by a crash"),
         e.SinkConnected("siem", "siem.example.com:6514", 5000),

@@ -115,6 +115,20 @@ def test_certificate_of_a_sink(site: Site) -> None:
     wrong(site, "/nowhere/siem.crt")
 
 
+@pytest.mark.parametrize(
+    ("webhook", "said"),
+    [
+        ({"webhook": "https://h/x", "secret": "SECRET"}, "whsec_"),
+        ({"webhook": "SECRET", "name": "chat", "form": "slack"}, "is a secret that is not an https URL"),
+        ({"webhook": "https://h/x", "form": "slack", "ca": "file:/nowhere/chat.crt"}, "/nowhere/chat.crt"),
+    ],
+)
+def test_secrets_of_a_webhook(site: Site, webhook: dict[str, str], said: str) -> None:
+    notify = {key: f"file:{site.secret}" if value == "SECRET" else value for key, value in webhook.items()}
+    site.settings["approvals"] = {"notify": [notify]}
+    assert "hunter2" not in wrong(site, said)
+
+
 def test_password_file_open_to_everybody(site: Site) -> None:
     passwords = site.directory / "passwords.yaml"
     passwords.write_text("[]")

@@ -26,6 +26,7 @@ from gateway.config.schema import (
     Tls,
 )
 from gateway.control.counted import CountedSessions
+from gateway.control.webhooks import WebhookStatus
 from gateway.errors import ConfigError, GatewayError, Problem
 from gateway.identity import Identity
 from gateway.model import Access, Address, Principal, Target, TargetTls, uuid7
@@ -87,6 +88,14 @@ class FixedDatabase:
 
 
 @dataclass
+class FixedWebhooks:
+    states: tuple[WebhookStatus, ...] = ()
+
+    def status(self) -> tuple[WebhookStatus, ...]:
+        return self.states
+
+
+@dataclass
 class FixedLogins:
     waiting: int = 0
     logins: int = 0
@@ -141,6 +150,7 @@ class FakeGateway:
         )
         self.service = FixedLogins()
         self.sinks: list[FixedSink] = []
+        self.webhooks = FixedWebhooks()
         self.catalogues: list[FixedDatabase] = []
         self.reloaded_by: list[str] = []
 

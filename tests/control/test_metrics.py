@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import __version__
 from gateway.control.metrics import exposition, registry
+from gateway.control.webhooks import WebhookStatus
 
 OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 
@@ -56,6 +57,13 @@ def test_sinks(gateway: FakeGateway) -> None:
     assert value(gateway, "ostiary_sink_resent_total", sink="siem") == 3
 
 
+def test_webhooks(gateway: FakeGateway) -> None:
+    gateway.webhooks.states = (WebhookStatus("oncall", 12, 3, 1),)
+    assert value(gateway, "ostiary_notices_total", webhook="oncall", outcome="delivered") == 12
+    assert value(gateway, "ostiary_notices_total", webhook="oncall", outcome="failed") == 3
+    assert value(gateway, "ostiary_notices_waiting", webhook="oncall") == 1
+
+
 def test_evidence(gateway: FakeGateway) -> None:
     assert value(gateway, "ostiary_recordings_free_bytes") == gateway.free
     assert value(gateway, "ostiary_recordings_low_water_bytes") == 1000
@@ -95,6 +103,7 @@ def test_nothing_names_a_caller(gateway: FakeGateway) -> None:
 
 def test_every_metric_is_documented(gateway: FakeGateway) -> None:
     gateway.sinks = [sink(connected=True)]
+    gateway.webhooks.states = (WebhookStatus("oncall", 1, 1, 1),)
     names = {name for name, _ in samples(gateway) if name.startswith("ostiary_")}
     documented = set(re.findall(r"^\| `(ostiary_\w+)", OPERATING.read_text(), re.MULTILINE))
     assert documented == {name for name in names if not name.endswith("_created")}
