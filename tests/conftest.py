@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support import guarded
 from support.pki import Issued, Pki
 from support.postgres import Postgres
 from support.process import scratch_directory
 
 import gateway
+
+# An example that takes long says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
