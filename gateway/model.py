@@ -243,6 +243,10 @@ class ApprovalTerms:
     ends: float | None = None
 
 
+RequestState = Literal["pending", "approved", "denied", "expired", "withdrawn"]
+GrantState = Literal["live", "used", "ended", "revoked", "void"]
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What policy says about one operation or one connection.

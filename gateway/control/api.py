@@ -21,8 +21,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from gateway.audit.event import Event
 from gateway.audit.events import AdministrativeAct, AuthenticationFailed
+from gateway.control.acts import approvals, locks, sessions, tokens
 from gateway.control.acts import gateway as whole
-from gateway.control.acts import sessions, tokens
 from gateway.control.callers import Caller, on_socket, over_tls
 from gateway.control.messages import Refusal
 from gateway.control.pace import Pace
@@ -38,7 +38,13 @@ HTTP_ALPN = "http/1.1"
 """Needed on a TLS connection: a client that was led here while it speaks another protocol names another one, or none
 (ALPACA)."""
 
-ROUTES: tuple[Route, ...] = (*whole.ROUTES, *sessions.ROUTES, *tokens.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *whole.ROUTES,
+    *sessions.ROUTES,
+    *approvals.ROUTES,
+    *locks.ROUTES,
+    *tokens.ROUTES,
+)
 """All that can be asked for."""
 
 

@@ -6,9 +6,11 @@ What a type says here is what the API's description says (`openapi`), down to bo
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+
+from gateway.model import GrantState, PrincipalKind, RequestState
 
 MAX_REASON = 500
 """Characters of a reason: a sentence for a caller's terminal and the audit log."""
@@ -16,10 +18,14 @@ MAX_REASON = 500
 MAX_TOKENS = 100
 """Tokens that are resolved at once: so many fit the one event that names them all."""
 
+MAX_LOCK = 365 * 86400
+"""Seconds of a lock. Who has to stay out for longer loses their certificate, or their entry in policy."""
+
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*$(?!\n)"
 """No control characters, and none that hide or turn text around; ``$`` alone would let a last line feed through."""
 
 Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON, pattern=ONE_LINE)]
+LockedName = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=ONE_LINE)]
 TokenText = Annotated[str, msgspec.Meta(pattern=r"^tok_[0-9a-f]{32}$(?!\n)")]
 
 
@@ -58,6 +64,7 @@ class Status(msgspec.Struct, frozen=True):
     snapshot, policy   number and digest of the policy in force
     warnings           unsafe switches that are on
     masking_compiled   the fast masks run
+    approvals_open     requests that wait for approvers
     """
 
     node: str
@@ -87,6 +94,9 @@ class Status(msgspec.Struct, frozen=True):
     certificate_ends: float
     masking_compiled: bool
     warnings: tuple[str, ...]
+    approvals_open: int
+    grants_live: int
+    locks: int
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -134,6 +144,197 @@ class Killed(msgspec.Struct, frozen=True):
     """The session was told to end."""
 
     killed: str
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What one approve entry of policy asks for.
+
+    principals, groups  globs: whose yes counts
+    needed, counted     how many yeses, and how many of those so far count
+    uses, within        what a yes is worth: so many uses (null: any number) within so many seconds
+    """
+
+    rule: str
+    principals: tuple[str, ...]
+    groups: tuple[str, ...]
+    needed: int
+    counted: int
+    wait: float
+    uses: int | None
+    within: float
+    ends: float | None
+
+
+class Vote(msgspec.Struct, frozen=True):
+    """What an approver said; ``via`` how the approver was proven, ``tls`` or ``socket``."""
+
+    approver: str
+    yes: bool
+    at: float
+    reason: str
+    via: str
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """A request to approvers.
+
+    kind         ``operation``, or ``session`` for the access as such
+    session      id of the session that asks
+    statement    with constants as ``$1``, cut when it is long
+    relations    all that the statement could mean by its names
+    labels       labels that these relations have
+    terms        every entry that has to be satisfied
+    reason       why it was denied or withdrawn
+    may_decide   whether a vote of the caller who reads this would count now
+    """
+
+    id: str
+    state: RequestState
+    kind: Literal["operation", "session"]
+    principal: str
+    principal_kind: PrincipalKind
+    groups: tuple[str, ...]
+    address: str
+    session: str
+    target: str
+    database: str
+    role: str
+    statement: str
+    verbs: tuple[str, ...]
+    relations: tuple[str, ...]
+    labels: tuple[str, ...]
+    terms: tuple[Terms, ...]
+    votes: tuple[Vote, ...]
+    created: float
+    deadline: float
+    settled: float | None
+    reason: str
+    may_decide: bool
+
+
+class ApprovalsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of `GET /v1/approvals`: only requests of that state."""
+
+    state: RequestState | None = None
+
+
+class Approvals(msgspec.Struct, frozen=True):
+    """`GET /v1/approvals`: open ones and those of the last day that concern the caller, oldest first."""
+
+    now: float
+    approvals: tuple[Approval, ...]
+
+
+class ApprovalAnswer(msgspec.Struct, frozen=True):
+    """`GET /v1/approvals/ID`, and what a vote made of it.
+
+    text        the statement in full, as the recording has it (passwords blanked); empty for a session
+    parameters  as the recording has them; null is NULL
+    """
+
+    now: float
+    approval: Approval
+    text: str
+    parameters: tuple[str | None, ...]
+
+
+class VoteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /v1/approvals/ID/approve` and `.../deny`. ``reason`` goes to the asker (of a no), the recording
+    and the audit log."""
+
+    reason: Reason = ""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What a yes is worth; its id is its request's.
+
+    left   uses that are left; null: as often as wanted until it ends
+    rules  the entries that asked
+    """
+
+    id: str
+    state: GrantState
+    kind: Literal["operation", "session"]
+    principal: str
+    target: str
+    database: str
+    role: str
+    statement: str
+    rules: tuple[str, ...]
+    approvers: tuple[str, ...]
+    made: float
+    ends: float
+    left: int | None
+    reason: str
+
+
+class Grants(msgspec.Struct, frozen=True):
+    """`GET /v1/grants`: live ones and those that ended in the last day that concern the caller, oldest first."""
+
+    now: float
+    grants: tuple[Grant, ...]
+
+
+class RevokeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /v1/grants/ID/revoke`. ``reason`` goes to the sessions that end, and the audit log."""
+
+    reason: Reason = ""
+
+
+class Revoked(msgspec.Struct, frozen=True):
+    """The grant is worth nothing any more."""
+
+    now: float
+    grant: Grant
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """Keeps a principal, everybody on a target, or a principal on a target out until ``until``.
+
+    session  the session that was named, when one was
+    """
+
+    id: str
+    principal: str | None
+    target: str | None
+    session: str | None
+    made: float
+    until: float
+    by: str
+    reason: str
+
+
+class Locks(msgspec.Struct, frozen=True):
+    """`GET /v1/locks`: those in force, oldest first."""
+
+    now: float
+    locks: tuple[Lock, ...]
+
+
+class LockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /v1/locks`: one of a principal's name, a target's name, and a live session's id; the last means
+    that session's principal on its target. ``for`` is in seconds. ``reason`` goes to who is locked out, too."""
+
+    seconds: Annotated[float, msgspec.Meta(ge=1, le=MAX_LOCK)] = msgspec.field(name="for")
+    principal: LockedName | msgspec.UnsetType = msgspec.UNSET
+    target: LockedName | msgspec.UnsetType = msgspec.UNSET
+    session: LockedName | msgspec.UnsetType = msgspec.UNSET
+    reason: Reason = ""
+
+
+class Locked(msgspec.Struct, frozen=True):
+    """The lock is in force. ``ended``: how many live sessions end by it."""
+
+    now: float
+    lock: Lock
+    ended: int
+
+
+class Unlocked(msgspec.Struct, frozen=True):
+    """The lock is gone."""
+
+    now: float
+    lock: Lock
 
 
 class ResolveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

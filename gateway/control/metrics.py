@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from gateway import __version__
 from gateway.control.health import readiness
 from gateway.control.running import Running
-from gateway.control.status import free_space
+from gateway.control.status import free_space, live_grants
 from gateway.masking import COMPILED
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -35,6 +35,7 @@ class GatewayCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._node()
         yield from self._sessions()
+        yield from self._approvals()
         yield from self._evidence()
         yield from self._sinks()
         yield from self._webhooks()
@@ -81,6 +82,13 @@ class GatewayCollector(Collector):
         logins.add_metric(["refused"], gateway.service.refused)
         yield logins
         yield _gauge("ostiary_logins_pending", "Connections that are logging in.", gateway.service.waiting)
+
+    def _approvals(self) -> Iterator[Metric]:
+        gateway = self._gateway
+        approvals = gateway.approvals
+        yield _gauge("ostiary_approvals_open", "Requests that wait for approvers.", approvals.open_requests())
+        yield _gauge("ostiary_grants_live", "Grants that could be used now.", live_grants(gateway))
+        yield _gauge("ostiary_locks", "Locks in force.", len(approvals.locks()))
 
     def _evidence(self) -> Iterator[Metric]:
         gateway = self._gateway

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from gateway.audit.event import Event
 from gateway.control.callers import Caller, Right
 from gateway.control.messages import Refusal
@@ -70,7 +72,7 @@ class Route:
     answer   type of the answer (200); of a stream's lines
     serve    gives the answer, or a `Stream`; raises Refused or GatewayError
     body     type of what is sent with POST; an empty body is an empty object
-    query    type of the query's parameters; None: it takes none
+    query    type of the query's parameters, all of them texts; None: it takes none
     also     statuses it can refuse with, beside those of every route like it
     streams  media type of an answer that goes on; None: one JSON document
     """
@@ -82,7 +84,7 @@ class Route:
     says: str
     answer: type
     serve: Callable[[Asked], object]
-    body: type | None = None
-    query: type | None = None
+    body: Any = None
+    query: type[msgspec.Struct] | None = None
     also: tuple[HTTPStatus, ...] = ()
     streams: str | None = None

@@ -42,6 +42,9 @@ def status_of(gateway: Running) -> Status:
         certificate_ends=gateway.certificate_ends,
         masking_compiled=COMPILED,
         warnings=tuple(gateway.warnings),
+        approvals_open=gateway.approvals.open_requests(),
+        grants_live=live_grants(gateway),
+        locks=len(gateway.approvals.locks()),
     )
 
 
@@ -71,6 +74,12 @@ def session_of(live: LiveSession) -> Session:
         denied=live.denied,
         rows=live.rows,
     )
+
+
+def live_grants(gateway: Running) -> int:
+    """Those that somebody could use now."""
+    now = gateway.clock()
+    return sum(grant.state == "live" and grant.ends > now for grant in gateway.approvals.grants())
 
 
 def free_space(gateway: Running) -> int | None:

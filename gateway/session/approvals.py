@@ -29,11 +29,11 @@ from gateway.audit.approvals import (
 )
 from gateway.audit.event import Event
 from gateway.errors import GatewayError, LimitReached, NoSuchThing, NotPending, NotYours, SessionEnded
-from gateway.model import ApprovalTerms
+from gateway.model import ApprovalTerms, GrantState, RequestState
 from gateway.policy.globs import Globs
 from gateway.session.live import LiveSession, LiveSessions
 from gateway.store import ApprovalStore
-from gateway.store.requests import Grant, GrantState, Lock, Request, RequestState, Subject, Vote
+from gateway.store.requests import Grant, Lock, Request, Subject, Vote
 
 log = structlog.get_logger()
 

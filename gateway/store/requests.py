@@ -6,10 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gateway.model import ApprovalTerms, PrincipalKind
-
-RequestState = Literal["pending", "approved", "denied", "expired", "withdrawn"]
-GrantState = Literal["live", "used", "ended", "revoked", "void"]
+from gateway.model import ApprovalTerms, GrantState, PrincipalKind, RequestState
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ NOON = 1_795_003_200.0
 """2026-11-18 12:00 UTC."""
 
 TARGET = Target("orders", "postgres", Address("db1", 5432), TargetTls(), ())
-OPERATOR, AUDITOR, ANYBODY, GROUPED, NOBODY, OWN = 1000, 1001, 1002, 1003, 0, 998
+OPERATOR, AUDITOR, ANYBODY, GROUPED, APPROVER, ASKER, BROKEN_GLASS, NOBODY, OWN = (*range(1000, 1007), 0, 998)
 """uids; GROUPED is an operator by group; root is nobody, the one that the gateway runs as isn't listed."""
 
 
@@ -61,10 +62,17 @@ def configuration(directory: Path) -> Config:
                 AUDITOR: "aude",
                 ANYBODY: "ben",
                 GROUPED: SocketCaller("gina", ("ops", "dba")),
+                APPROVER: SocketCaller("dora", ("dba-oncall",)),
+                ASKER: "alice",
+                BROKEN_GLASS: "bree",
                 NOBODY: "nobody",
             },
         ),
-        roles={"operator": ("principal:olga", "group:ops"), "auditor": ("principal:aude",), "break_glass": ()},
+        roles={
+            "operator": ("principal:olga", "group:ops"),
+            "auditor": ("principal:aude",),
+            "break_glass": ("principal:bree",),
+        },
         recording=Recording(directory=directory / "recordings"),
         audit=Audit(directory=directory / "audit"),
         targets=(TARGET,),
@@ -193,3 +201,8 @@ def sink(*, connected: bool, lag: int = 0) -> FixedSink:
 
 
 BROKEN_POLICY = ConfigError(Problem("policy.yaml", ("allow", 0), "is wrong", "mend it", 3))
+
+
+def names(gateway: FakeGateway) -> list[str]:
+    """Of the events in the audit log."""
+    return [json.loads(line)["unmapped"]["event"] for line in gateway.events()]

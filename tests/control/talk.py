@@ -95,5 +95,10 @@ def parsed(answer: bytes) -> Answer:
     return Answer(int(status.split()[1]), {key.lower(): value for key, value in fields.items()}, content)
 
 
+def post(site: QuietSite, path: str, body: object = None, *, uid: int | bytes | None) -> Answer:
+    """``body`` as JSON."""
+    return ask(site, "POST", path, uid=uid, body=b"" if body is None else json.dumps(body).encode())
+
+
 def clock() -> Clock:
     return Clock()

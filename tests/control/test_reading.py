@@ -5,19 +5,13 @@ from typing import Literal
 
 import msgspec
 import pytest
-from control.made import OPERATOR, OWN, FakeGateway
-from control.talk import ask, clock
+from control.made import OPERATOR, FakeGateway
+from control.talk import ask
 
-from gateway.control.api import control_site
 from gateway.control.messages import MAX_REASON, Nothing
 from gateway.control.reading import read_query
 from gateway.control.route import Refused, Route
 from gateway.control.sites import MAX_BODY, QuietSite
-
-
-@pytest.fixture
-def site(gateway: FakeGateway) -> QuietSite:
-    return control_site(gateway, clock(), own=OWN)
 
 
 class Query(msgspec.Struct, forbid_unknown_fields=True):
