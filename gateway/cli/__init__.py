@@ -2,7 +2,8 @@
 
 options.py   options that several commands have, spelled once
 output.py    tables and JSON; nothing that somebody else wrote reaches a terminal unescaped
-socket.py    the control API's client
+control.py   the control API's client, by the local socket or over TLS
+least_role.py  `ostiary grants sql`
 logs.py      structured logs of `ostiary serve`
 offline.py   what a statement does, for commands that ask no target
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from gateway.cli.options import gateway_options, json_option
+from gateway.cli.options import Where, gateway_options, json_option
 
 
 @click.command()
 @gateway_options
 @json_option
-def reload(config_path: Path, socket_path: Path | None, as_json: bool) -> None:
+def reload(where: Where, as_json: bool) -> None:
     """Make the running gateway take up its files, all or nothing; it says what is wrong with them.
 
     Sessions live on and are decided by the new policy from their next operation on.
     """
+    from gateway.cli.control import control
     from gateway.cli.output import say, say_json
-    from gateway.cli.socket import control_socket
     from gateway.control.messages import Reloaded
 
-    done = control_socket(config_path, socket_path).post("/v1/reload", {}, Reloaded)
+    done = control(where).post("/v1/reload", {}, Reloaded)
     if as_json:
         say_json(done)
         return

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import quote
-
 import click
 
-from gateway.cli.options import gateway_options, json_option
+from gateway.cli.options import Where, gateway_options, json_option, reason_option
 
 
 @click.group()
@@ -18,13 +15,13 @@ def sessions() -> None:
 @sessions.command("list")
 @gateway_options
 @json_option
-def list_(config_path: Path, socket_path: Path | None, as_json: bool) -> None:
+def list_(where: Where, as_json: bool) -> None:
     """All live sessions, oldest first."""
+    from gateway.cli.control import control
     from gateway.cli.output import lasting, say_json, say_table
-    from gateway.cli.socket import control_socket
     from gateway.control.messages import Sessions
 
-    found = control_socket(config_path, socket_path).get("/v1/sessions", Sessions)
+    found = control(where).get("/v1/sessions", Sessions)
     if as_json:
         say_json(found.sessions)
         return
@@ -53,14 +50,13 @@ def list_(config_path: Path, socket_path: Path | None, as_json: bool) -> None:
 @click.argument("session")
 @gateway_options
 @json_option
-def show(session: str, config_path: Path, socket_path: Path | None, as_json: bool) -> None:
+def show(session: str, where: Where, as_json: bool) -> None:
     """One live session."""
+    from gateway.cli.control import control, path
     from gateway.cli.output import lasting, say_fields, say_json, when
-    from gateway.cli.socket import control_socket
     from gateway.control.messages import SessionAnswer
 
-    control = control_socket(config_path, socket_path)
-    answer = control.get(f"/v1/sessions/{quote(session, safe='')}", SessionAnswer)
+    answer = control(where).get(path("sessions", session), SessionAnswer)
     one = answer.session
     if as_json:
         say_json(one)
@@ -83,17 +79,16 @@ def show(session: str, config_path: Path, socket_path: Path | None, as_json: boo
 
 @sessions.command()
 @click.argument("session")
-@click.option("--reason", default="", help="Words for the caller, the recording and the audit log.")
+@reason_option("Words for the caller, the recording and the audit log.")
 @gateway_options
 @json_option
-def kill(session: str, reason: str, config_path: Path, socket_path: Path | None, as_json: bool) -> None:
+def kill(session: str, reason: str, where: Where, as_json: bool) -> None:
     """End one live session at once. The caller is told, and the audit log says who did it."""
+    from gateway.cli.control import control, path
     from gateway.cli.output import say, say_json
-    from gateway.cli.socket import control_socket
     from gateway.control.messages import Killed, KillRequest
 
-    control = control_socket(config_path, socket_path)
-    killed = control.post(f"/v1/sessions/{quote(session, safe='')}/kill", KillRequest(reason), Killed)
+    killed = control(where).post(path("sessions", session, "kill"), KillRequest(reason), Killed)
     if as_json:
         say_json(killed)
     else:

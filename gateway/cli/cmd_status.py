@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import gateway_options, json_option
+from gateway.cli.options import Where, gateway_options, json_option
 
 if TYPE_CHECKING:
     from gateway.control.messages import Status
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
 @gateway_options
 @json_option
 @click.pass_context
-def status(context: click.Context, config_path: Path, socket_path: Path | None, as_json: bool) -> None:
+def status(context: click.Context, where: Where, as_json: bool) -> None:
     """How the running gateway is. Exit status 1 when it could not serve a new session."""
+    from gateway.cli.control import control
     from gateway.cli.output import say_fields, say_json
-    from gateway.cli.socket import control_socket
     from gateway.control.messages import Status
 
-    found = control_socket(config_path, socket_path).get("/v1/status", Status)
+    found = control(where).get("/v1/status", Status)
     if as_json:
         say_json(found)
     else:
@@ -48,6 +47,8 @@ def _fields(found: Status) -> Iterator[tuple[str, object]]:
     )
     yield "reloads", f"{found.reloads} taken, {found.refused_reloads} refused"
     yield "sessions", f"{found.sessions} live, {found.sessions_begun} begun"
+    locks = f"{found.locks} lock{'' if found.locks == 1 else 's'}"
+    yield "approvals", f"{found.approvals_open} open, {found.grants_live} granted, {locks}"
     yield "operations", f"{found.operations - found.denied} allowed, {found.denied} denied, {found.rows} rows"
     yield "logins", f"{found.logins} to a session, {found.refused_logins} refused, {found.pending_logins} under way"
     yield "audit log", f"{found.audit_sequence} events" if found.audit_problem is None else found.audit_problem

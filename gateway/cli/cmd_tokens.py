@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from gateway.cli.options import gateway_options, json_option
+from gateway.cli.options import Where, gateway_options, json_option, reason_option
 
 
 @click.group()
@@ -16,20 +14,19 @@ def tokens() -> None:
 
 @tokens.command()
 @click.argument("tokens", nargs=-1, required=True, metavar="TOKEN...")
-@click.option("--reason", default="", help="Words for the audit log.")
+@reason_option("Words for the audit log.")
 @gateway_options
 @json_option
-def resolve(tokens: tuple[str, ...], reason: str, config_path: Path, socket_path: Path | None, as_json: bool) -> None:
+def resolve(tokens: tuple[str, ...], reason: str, where: Where, as_json: bool) -> None:
     """Show the values behind tokens. For auditors; the audit log says who asked for which.
 
     Exit status 1 when the vault does not know one of them.
     """
+    from gateway.cli.control import control
     from gateway.cli.output import MISSING, say_json, say_table
-    from gateway.cli.socket import control_socket
     from gateway.control.messages import Resolved, ResolveRequest
 
-    control = control_socket(config_path, socket_path)
-    answer = control.post("/v1/tokens/resolve", ResolveRequest(tokens, reason), Resolved)
+    answer = control(where).post("/v1/tokens/resolve", ResolveRequest(tokens, reason), Resolved)
     if as_json:
         say_json([_described(one.token, one.value) for one in answer.tokens])
     else:

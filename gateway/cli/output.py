@@ -85,6 +85,11 @@ def lasting(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def ellipsis(text: str, width: int = 60) -> str:
+    """What fits a column of a table."""
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
 def size(amount: int | None) -> str:
     """Bytes in the largest unit that leaves a number above 1."""
     if amount is None:

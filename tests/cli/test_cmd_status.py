@@ -39,6 +39,9 @@ STATUS = Status(
     certificate_ends=NOON + 86400,
     masking_compiled=True,
     warnings=("something unsafe",),
+    approvals_open=3,
+    grants_live=2,
+    locks=1,
 )
 
 
@@ -54,6 +57,7 @@ def test_ready(site: Site) -> None:
         "gw1, ostiary 9.9, up 1h 2m, ready",
         "snapshot 3, abababababab, 2 targets",
         "4 live, 9 begun",
+        "3 open, 2 granted, 1 lock",
         "93 allowed, 7 denied, 12345 rows",
         "siem (siem:6514): NOT CONNECTED: it went \\x1b[2J away; 50 events wait",
         "5.0 GiB free, no new session below 1.0 GiB",
