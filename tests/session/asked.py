@@ -1,4 +1,4 @@
-"""What tests of approvals ask for, and who answers."""
+"""What tests of approvals ask for, and who answers. (tests/control uses it, too.)"""
 
 from __future__ import annotations
 
