@@ -26,15 +26,26 @@ from support import guarded  # noqa: E402  # the demo stands on the tests' lifec
 from support.ostiary import Ostiary  # noqa: E402
 from support.pki import Pki  # noqa: E402
 from support.postgres import Postgres  # noqa: E402
-from support.process import StartFailed, scratch_directory  # noqa: E402
+from support.process import StartFailed, free_port, scratch_directory  # noqa: E402
 from support.psql import clean_environment  # noqa: E402
 from support.rsyslog import Rsyslog  # noqa: E402
 
 POLICY = {
     **guarded.POLICY,
     "labels": {**guarded.POLICY["labels"], "pci.card": {"detector": "payment_card"}},
+    "approve": [
+        {
+            "name": "bulk changes need a second person",
+            "targets": ["orders"],
+            "sql": {"verbs": ["update", "delete"], "without_where": True},
+            "approvers": {"groups": ["owners"]},
+            "wait": "5m",
+        }
+    ],
 }
-"""What guards the data, and a detector for what lies where nobody expects it."""
+"""What guards the data, a detector for what lies where nobody expects it, and what waits for a second person."""
+
+FIRST = "python3 -c 'import json, sys; print(json.load(sys.stdin)[0][\"id\"])'"
 
 FLIP = (
     'import sys; name = sys.argv[1]; data = bytearray(open(name, "rb").read()); '
@@ -54,6 +65,7 @@ class Step:
     expect  regular expressions that its output (both streams) must match, each somewhere
     never   one that it must not match
     status  its exit status
+    beside  a command for another terminal, while this one waits
     """
 
     title: str
@@ -61,10 +73,14 @@ class Step:
     expect: tuple[str, ...]
     never: str | None = None
     status: int = 0
+    beside: str | None = None
 
 
-def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str]) -> list[Step]:
-    """What there is to see, in order; later steps look at what earlier ones left."""
+def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str], approver: str) -> list[Step]:
+    """What there is to see, in order; later steps look at what earlier ones left.
+
+    approver  variables by which `ostiary` asks the control API as somebody who may approve
+    """
     directory = gateway.directory
     recordings = gateway.data / "recordings"
     copies = directory / "copies"
@@ -148,6 +164,24 @@ def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str]) -> l
             never=guarded.PROTECTED.pattern,
         ),
         Step(
+            "bob deletes every order (in a transaction, so that you can try it again): it waits for a second person",
+            psql("bob", "begin", "delete from orders", "select count(*) as left_over from orders", "rollback"),
+            (
+                r'waiting for approval \S+: "bulk changes need a second person"',
+                r"DELETE 500",
+                r"left_over",
+                r"ROLLBACK",
+            ),
+            beside=f"export {approver}\n"
+            "ostiary approvals list\n"
+            f"ostiary approvals approve $(ostiary approvals list --json | {FIRST}) --reason 'ticket 12'",
+        ),
+        Step(
+            "what came of it",
+            "ostiary approvals list --state all && ostiary grants list",
+            (r"approved +bob +orders", r"used +bob"),
+        ),
+        Step(
             "how the gateway is",
             "ostiary status",
             (r"\bready\b", r"2 denied", r"siem .*connected"),
@@ -170,6 +204,8 @@ def show(gateway: Ostiary, todo: Sequence[Step]) -> None:
     print(f"{preparation(gateway)}\n")
     for step in todo:
         print(f"# {step.title}\n{step.command}\n")
+        if step.beside is not None:
+            print(f"# meanwhile, in a third terminal, olivia says yes\n{preparation(gateway)}\n{step.beside}\n")
     print(f"Configuration and policy: {gateway.configuration.parent}")
     print("`make demo-check` does all this and asserts each outcome. Ctrl-C ends it and removes everything.\n")
     with gateway.log.open() as log:
@@ -184,24 +220,46 @@ def show(gateway: Ostiary, todo: Sequence[Step]) -> None:
 
 def attempt(gateway: Ostiary, step: Step) -> tuple[str, str | None]:
     """Runs one step; gives its output and what is wrong with it."""
-    done = subprocess.run(
-        ["bash", "-c", f"{preparation(gateway)}\n{step.command}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=clean_environment({"PAGER": "cat"}),
-        timeout=60,
-        check=False,
-    )
-    output = done.stdout
+    running = in_shell(gateway, step.command)
+    try:
+        beside = "" if step.beside is None else meanwhile(gateway, step.beside)
+        output, _ = running.communicate(timeout=60)
+        output += beside
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.wait()
     missing = [pattern for pattern in step.expect if not re.search(pattern, output)]
     if missing:
         return output, f"the output lacks {missing[0]!r}"
     if step.never is not None and (found := re.search(step.never, output)):
         return output, f"the output holds {found.group()!r}"
-    if done.returncode != step.status:
-        return output, f"its status is {done.returncode}, not {step.status}"
+    if running.returncode != step.status:
+        return output, f"its status is {running.returncode}, not {step.status}"
     return output, None
+
+
+def in_shell(gateway: Ostiary, command: str) -> subprocess.Popen[str]:
+    """``command`` in a terminal of its own; its output is both streams."""
+    return subprocess.Popen(
+        ["bash", "-c", f"{preparation(gateway)}\n{command}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=clean_environment({"PAGER": "cat"}),
+    )
+
+
+def meanwhile(gateway: Ostiary, command: str) -> str:
+    """The output of ``command``, tried until it works: what it is about comes when the other terminal waits."""
+    deadline = time.monotonic() + CHECK_SECONDS
+    while True:
+        with in_shell(gateway, command) as running:
+            output, _ = running.communicate(timeout=60)
+        if running.returncode == 0 or time.monotonic() > deadline:
+            return output
+        time.sleep(0.2)
 
 
 def check(gateway: Ostiary, todo: Sequence[Step]) -> bool:
@@ -228,6 +286,7 @@ def run(checking: bool) -> int:
         pki = Pki(scratch_directory("demo"), "Ostiary demo CA")
         postgres = stack.enter_context(Postgres(tls=pki.server(file="target")))
         guarded.fill(postgres)
+        control = free_port()
         receiver = stack.enter_context(Rsyslog(pki.server(file="siem"), ca=pki.ca))
         gateway = Ostiary(
             pki,
@@ -236,6 +295,7 @@ def run(checking: bool) -> int:
             environment=guarded.ENVIRONMENT,
             settings={
                 "node": {"name": "demo"},
+                "listeners": {"control": {"address": f"127.0.0.1:{control}"}},
                 "audit": {
                     "sinks": [
                         {
@@ -260,7 +320,11 @@ def run(checking: bool) -> int:
             "olivia": pki.client("olivia", groups=["owners"]),
         }
         connections = {name: gateway.connection(issued).replace("'", "") for name, issued in callers.items()}
-        todo = steps(gateway, receiver, connections)
+        approver = (
+            f"OSTIARY_URL=https://localhost:{control} OSTIARY_CA={pki.ca} "
+            f"OSTIARY_CERTIFICATE={callers['olivia'].certificate} OSTIARY_KEY={callers['olivia'].key}"
+        )
+        todo = steps(gateway, receiver, connections, approver)
         if checking:
             return 0 if check(gateway, todo) else 1
         show(gateway, todo)
