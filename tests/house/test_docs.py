@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.protocols.postgres.errors import INTERNAL, SQLSTATES
+from gateway.protocols.postgres.errors import CANCELLED, INTERNAL, SQLSTATES
 from gateway.sql.harmless import REVEALING_RELATIONS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,7 +33,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def constant(module: str, name: str) -> object:
-    room = "gateway.sql" if module == "sql" else f"gateway.protocols.postgres.{module}"
+    elsewhere = {"sql": "gateway.sql", "approvals": "gateway.session.approvals"}
+    room = elsewhere.get(module, f"gateway.protocols.postgres.{module}")
     return getattr(import_module(room), name)
 
 
@@ -66,7 +67,7 @@ def test_limits_are_the_codes() -> None:
 def test_sqlstates_are_the_codes() -> None:
     table = POSTGRESQL.partition("| SQLSTATE |")[2].partition("\n\n")[0]
     listed = re.findall(r"^\| `(\w{5})` \|", table, re.MULTILINE)
-    assert sorted(listed) == sorted({code.decode() for code in (*(code for _, code in SQLSTATES), INTERNAL)})
+    assert sorted(listed) == sorted({code.decode() for code in (*(code for _, code in SQLSTATES), CANCELLED, INTERNAL)})
 
 
 def test_revealing_relations_are_the_codes() -> None:
