@@ -96,15 +96,24 @@ class Database:
             **dict.fromkeys(
                 (
                     *("relations", "columns", "inheritance", "definitions", "dependencies", "functions"),
-                    *("operators", "types", "type_functions", "domain_checks", "casts", "schemas"),
+                    *(
+                        "operators",
+                        "types",
+                        "type_functions",
+                        "domain_checks",
+                        "casts",
+                        "implicit",
+                        "generated",
+                        "schemas",
+                    ),
                 ),
                 (),
             ),
             view_columns={},
         )
 
-    def bind(self, labels: Any) -> object:
-        return self._catalogue.bind(labels)
+    def bind(self, labels: Any, json_labels: Any) -> object:
+        return self._catalogue.bind(labels, json_labels)
 
     def changed(self) -> None: ...
     def refresh_for_unknown(self) -> bool:
