@@ -10,13 +10,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from appliance.gateway import Gateway
+from appliance.gateway import CONTROL, Gateway
 from appliance.host import SERVICES, Host, Lan, make_archives
 from appliance.playbook import REPOSITORY, Playbook
 from appliance.services import RELAYED, SYSLOG, Services
 from support import guarded
 from support.pki import Pki
 from support.process import scratch_directory
+
+BULK = {
+    "name": "bulk changes need a second person",
+    "targets": ["orders"],
+    "sql": {"verbs": ["delete"], "without_where": True},
+    "approvers": {"groups": ["owners"]},
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,13 +85,14 @@ def playbook(hosts: tuple[Host, Host], key: Path, pki: Pki, package: Path, servi
     server = pki.server(host.fqdn, host.address, file="gateway")
     relay = pki.server("localhost", file="relay")
     policy = scratch_directory("policy") / "orders.yaml"
-    policy.write_text(yaml.safe_dump(guarded.POLICY, sort_keys=False))
+    policy.write_text(yaml.safe_dump({**guarded.POLICY, "approve": [BULK]}, sort_keys=False))
     ca = pki.ca.read_text()
     sink = {"kind": "syslog-tls", "ca": "file:/etc/ostiary/tls/ca.crt"}
     variables = {
         "ostiary_package_file": str(package),
         "ostiary_config": {
             "node": {"name": host.fqdn},
+            "listeners": {"control": {"address": f"[::]:{CONTROL}"}},
             "tls": {"client_ca": ["file:/etc/ostiary/tls/ca.crt"]},
             # a test machine's disk may be nearly full
             "recording": {"low_water": "64MiB", "reserve": "16MiB"},

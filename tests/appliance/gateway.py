@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -12,11 +13,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from appliance.host import Host
+from support.ostiary import COMMAND
 from support.pki import Issued, Pki
 from support.psql import PsqlResult, conninfo, psql
 from support.rawclient import LoginRefused, RawClient
 
-PORT = 5432
+PORT, CONTROL = 5432, 8444
 RECORDINGS = PurePosixPath("/var/lib/ostiary/recordings")
 
 
@@ -32,6 +34,14 @@ class Gateway:
             sslmode="verify-full", sslrootcert=self.pki.ca, sslcert=caller.certificate, sslkey=caller.key,
         )  # fmt: skip
         return psql(connection, script)
+
+    def control(self, caller: Issued, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`ostiary ARGUMENTS...` on this machine, for the gateway over there."""
+        return subprocess.run(
+            [COMMAND, *arguments, "--url", f"https://{self.host.address}:{CONTROL}", "--ca", self.pki.ca,
+             "--certificate", caller.certificate, "--key", caller.key],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
 
     def session(self, caller: Issued) -> RawClient:
         """A session that stays open. Raises LoginRefused or OSError."""

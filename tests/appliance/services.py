@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 from appliance.host import Host
@@ -49,6 +50,7 @@ class Services:
 
     def __init__(self, host: Host, pki: Pki) -> None:
         self.host = host
+        self._stopped = 0.0
         issued = pki.server(host.fqdn, file="services")
         host.write("/etc/appliance/ca.crt", pki.ca.read_text())
         host.write("/etc/appliance/services.crt", issued.certificate.read_text())
@@ -77,6 +79,19 @@ class Services:
                 {"user": guarded.READ_ONLY, "password": "credential:orders-ro"},
             ],
         }
+
+    def stop_receiver(self) -> None:
+        self.host.ssh("systemctl stop rsyslog")
+        self._stopped = time.monotonic()
+
+    def away(self) -> float:
+        """Seconds since the receiver was stopped."""
+        return time.monotonic() - self._stopped
+
+    def start_receiver(self) -> float:
+        """How long it was away, in seconds."""
+        self.host.ssh("systemctl start rsyslog")
+        return self.away()
 
     def sequences(self, which: str = "direct") -> list[int]:
         """Sequence numbers of the audit events that have arrived, in the order of arrival."""
