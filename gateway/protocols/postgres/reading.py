@@ -195,7 +195,8 @@ class _Read:
 class Reading:
     """One session's.
 
-    unrestricted  nothing that a statement says decides anything: everything is allowed, nothing is hidden
+    unrestricted  nothing that a statement says decides anything: everything is allowed, nothing is hidden, and nobody
+                  is asked
     searches      values are searched for in results
     said          the text that was read last, when the operation given is that of another text of its shape
                   (`gateway.sql.shapes`); else None
@@ -245,7 +246,7 @@ class Reading:
         self._labelled = labelled = database.bind(snapshot.column_labels(target), json_labels)
         hidden = frozenset(label for label in labelled.labels if policy.method_for((label,)).name != "clear")
         conditions = any(entry.operation for entry in (*policy.allows, *policy.denies))
-        self.unrestricted = not hidden and not conditions
+        self.unrestricted = not hidden and not conditions and not policy.approves
         json_paths = [(path, policy.method_for((label,))) for path, label in places]
         planner = Planner(labelled, policy, self._readings.keyring, json_paths, hides=bool(hidden))
         self._planner = planner if planner.masks else None

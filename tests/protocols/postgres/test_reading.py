@@ -277,6 +277,17 @@ def test_a_session_that_may_do_anything_needs_no_catalogue(tmp_path: Path) -> No
     house.close()
 
 
+@pytest.mark.parametrize("what", ["", "sql: {verbs: [delete]}, "])
+def test_a_session_that_has_to_ask_for_something_needs_one(tmp_path: Path, what: str) -> None:
+    asks = f"approve: [{{name: second, targets: [orders], {what}approvers: {{groups: [dba]}}}}]"
+    house = House(tmp_path, f"{ALL}\n{asks}")
+    session = Session(house)
+    assert not session.reading.unrestricted
+    session.database.stale = True
+    assert session.read("select * from anything") is None
+    house.close()
+
+
 def test_a_long_statement_goes_to_the_worker(session: Session) -> None:
     text = "select " + " + ".join(["1"] * 1000)
     asked: list[str] = []
