@@ -187,6 +187,7 @@ class Operation:
                         what a query gives (then ``clean_writes`` decides), ``code`` can
     copies              the COPY ... TO STDOUT that it is, and nothing else; None: it is none, or not plainly understood
     uses                what it does with labelled columns beside showing them; None: unknown, anything
+    unshown             why its text doesn't say all that it would do, so that nobody could approve it; None: it does
     """
 
     text: str
@@ -209,6 +210,7 @@ class Operation:
     ddl: Literal["none", "plain", "query", "code"] = "code"
     uses: tuple[LabelUse, ...] | None = ()
     copies: CopyOut | None = None
+    unshown: str | None = None
     kind: Literal["sql"] = "sql"
 
 

@@ -62,6 +62,7 @@ class Asking:
         operation: Operation,
         source: Source,
         said: bytes,
+        encoding: bytes,
         types: bytes,
         parameters: Sequence[bytes | None],
         formats: Sequence[int],
@@ -72,6 +73,7 @@ class Asking:
         """The verdict on an operation that needs an approval; None: wait until ``go_on``.
 
         said, types  what the client sent: the text, and the parameters' types as Parse states them
+        encoding     what the session makes characters of bytes by
         text         what was said, where ``operation`` is that of another text which means the same
         may_wait     nothing is locked at the target while it waits
 
@@ -82,12 +84,15 @@ class Asking:
         grant = ""
         if refusal is None:
             terms = corridor.terms(operation)
+            refusal = _unreadable(operation, terms)
+        if refusal is None:
             subject = operation_subject(
                 corridor.admitted.session,
                 corridor.admitted.access,
                 operation,
                 operation.text if text is None else text,
                 said,
+                encoding,
                 types,
                 parameters,
                 formats,
@@ -103,7 +108,7 @@ class Asking:
 
     def _ask(self, subject: Subject, terms: tuple[ApprovalTerms, ...], *, may_wait: bool) -> Denial | None:
         """Ask, and begin to wait; or why that can't be."""
-        rules = ", ".join(f'"{term.rule}"' for term in terms)
+        rules = _rules(terms)
         try:
             request = self._approvals.request(subject, terms)
             waits = self._approvals.wait(request) if may_wait else None
@@ -174,13 +179,24 @@ class Asking:
         self._corridor.note("approval", **fields)
 
 
+def _unreadable(operation: Operation, terms: tuple[ApprovalTerms, ...]) -> Denial | None:
+    """Why nobody can be asked: neither approvers nor what a grant is bound to would see what it does."""
+    if operation.unshown is None:
+        return None
+    return Denial(
+        f"permission denied by policy: {_rules(terms)} asks for an approval, but the text does not say what this does",
+        f"What stands between: {operation.unshown}.",
+        "What can be approved says it all itself, in PostgreSQL 17's grammar: no PREPARE, EXECUTE or cursor.",
+    )
+
+
 def _is_cancelled(failure: Failure) -> Failure | None:
     return None if failure.check(CancelledError) else failure  # type: ignore[no-untyped-call]  # Twisted has no types
 
 
 def words(request: Request) -> tuple[str, str]:
     """What a caller is told who has to wait: one line, and a second one with what to do."""
-    rules = ", ".join(f'"{term.rule}"' for term in request.terms)
+    rules = _rules(request.terms)
     needed = max(term.needed for term in request.terms)
     people = "an approver" if needed == 1 else f"{needed} approvers"
     return (
@@ -191,12 +207,16 @@ def words(request: Request) -> tuple[str, str]:
 
 def refused(request: Request) -> Denial:
     """The answer to somebody whose request was denied, or has expired."""
-    rules = ", ".join(f'"{term.rule}"' for term in request.terms)
+    rules = _rules(request.terms)
     who = ", ".join(vote.approver for vote in request.votes if not vote.yes)
     detail = f"Request {request.id}."
     if request.state == "denied":
         return Denial(f"permission denied by {who}, whom {rules} asks", f"{detail} {request.reason}")
     return Denial(f"permission denied by policy: {rules} asks for an approval, and nobody decided in time", detail)
+
+
+def _rules(terms: tuple[ApprovalTerms, ...]) -> str:
+    return ", ".join(f'"{term.rule}"' for term in terms)
 
 
 def _moment(time: float) -> str:

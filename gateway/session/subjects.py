@@ -15,6 +15,7 @@ def operation_subject(
     operation: Operation,
     text: str,
     said: bytes,
+    encoding: bytes,
     types: bytes,
     parameters: Sequence[bytes | None],
     formats: Sequence[int],
@@ -34,6 +35,7 @@ def operation_subject(
         binding=_bound(
             access,
             said,
+            encoding,
             types,
             b"".join(b"%d," % code for code in formats),
             *(name.encode() for name in relations),

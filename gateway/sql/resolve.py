@@ -122,7 +122,20 @@ def resolve(
         ddl=total.ddl,
         copies=_copies(analysis, catalogue),
         uses=None if total.uses is None else tuple(total.uses),
+        unshown=_unshown(analysis),
     )
+
+
+def _unshown(analysis: Analysis) -> str | None:
+    """See `gateway.model.Operation`. To prepare something is of no use where it can't be run, so that counts, too."""
+    if analysis.opaque is not None:
+        return analysis.opaque
+    for statement in analysis.statements:
+        if statement.prepares is not None or statement.executes:
+            return "what PREPARE and EXECUTE run goes by a name"
+        if statement.declares is not None or statement.fetches:
+            return "what a cursor gives goes by its name"
+    return None
 
 
 def _copies(analysis: Analysis, catalogue: LabelledCatalogue | None) -> CopyOut | None:

@@ -153,6 +153,30 @@ def test_execute_is_what_was_prepared(labelled: LabelledCatalogue) -> None:
     assert remembering("EXECUTE p", labelled, p="DROP TABLE log").verbs == {"execute", "drop"}
 
 
+@pytest.mark.parametrize(
+    ("text", "unshown"),
+    [
+        ("DELETE FROM log", None),
+        ("BEGIN; DELETE FROM log; COMMIT", None),
+        ("SELECT evil()", None),
+        ("DEALLOCATE p; CLOSE c", None),
+        ("PREPARE p AS DELETE FROM log", "PREPARE"),
+        ("EXECUTE p", "PREPARE"),
+        ("SELECT 1; EXECUTE p (1)", "PREPARE"),
+        ("EXPLAIN ANALYZE EXECUTE p", "PREPARE"),
+        ("CREATE TABLE x AS EXECUTE p", "PREPARE"),
+        ("EXECUTE nosuch", "PREPARE"),
+        ("DECLARE c CURSOR FOR SELECT 1", "cursor"),
+        ("FETCH ALL FROM p", "cursor"),
+        ("MOVE ALL FROM p", "cursor"),
+        ("not sql", "grammar"),
+    ],
+)
+def test_what_a_text_does_not_say(labelled: LabelledCatalogue, text: str, unshown: str | None) -> None:
+    found = remembering(text, labelled, p="DELETE FROM log").unshown
+    assert found == unshown if unshown is None or found is None else unshown in found
+
+
 def test_fetch_is_the_cursors_query(labelled: LabelledCatalogue) -> None:
     operation = remembering("FETCH 5 FROM c", labelled, c="DECLARE c CURSOR FOR SELECT evil() FROM public.customers")
     assert operation.untrusted_functions == {"public.evil"}

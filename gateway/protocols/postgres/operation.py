@@ -42,6 +42,7 @@ def function_call() -> Operation:
         digest=sha256(text.encode()).hexdigest(),
         verbs=frozenset({"function_call"}),
         opaque="a function called by its OID",
+        unshown="a function called by its OID",
     )
 
 

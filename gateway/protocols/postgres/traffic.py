@@ -277,6 +277,7 @@ class Traffic:
             operation,
             ask.source,
             ask.text,
+            relay.encoding,
             ask.types,
             ask.parameters,
             ask.formats,

@@ -23,6 +23,7 @@ from protocols.postgres.talk import (
     ready,
     refused,
     report,
+    status,
 )
 from protocols.postgres.test_traffic import LOST, FakeDialler, FakeReading, FakeTransport
 from session.asked import DORA, EVE
@@ -62,7 +63,8 @@ class Reading(FakeReading):
         text = ask.text.decode()
         verb = text.split()[0]
         relations = frozenset() if verb in FREE_WORDS else frozenset({"public.orders"})
-        return self.known.setdefault(ask.text, operation(text, verb, relations=relations))
+        others: dict[str, Any] = {"unshown": "that goes by a name"} if " by_name" in text else {}
+        return self.known.setdefault(ask.text, operation(text, verb, relations=relations, **others))
 
 
 class Session:
@@ -289,6 +291,24 @@ def test_a_grant_is_not_widened(house: House, session: Session, statement: bytes
     other.traffic.client_lost(LOST)
     same = Session(house)
     assert same.says(parse(first), bind(b"", b"", b"1"), execute(), SYNC).endswith(execute() + SYNC)
+
+
+def test_a_grant_is_for_characters_not_for_bytes(house: House, session: Session) -> None:
+    said = query("delete from orders where name = 'Zoë'".encode())
+    session.says(said)
+    request = session.asked()
+    other = Session(house)
+    other.answers(status(b"client_encoding", b"LATIN1"))
+    assert other.says(said) == b""
+    assert other.asked() != request
+    house.approvals.decide(request, DORA, yes=True)
+    assert (session.sent(), other.sent()) == (said, b"")
+
+
+def test_nobody_is_asked_about_what_the_text_does_not_say(house: House, session: Session) -> None:
+    assert b"OSTIARY_DENIED" in session.says(query(b"delete by_name"))
+    assert house.approvals.requests() == ()
+    assert session.says(query(b"select by_name")) == query(b"select by_name"), "it has to be approved by nobody"
 
 
 def test_a_transaction_that_only_began_waits(house: House, session: Session) -> None:
