@@ -367,6 +367,7 @@ class Verdict(Struct, frozen=True):
     tainted  a labelled relation is in play: error texts are not shown as the target wrote them
     marker   what the target is sent instead of a denied operation
     touches  it may take locks, or a snapshot, that last as long as its transaction
+    grant    the approval by which it goes on; empty: it needed none
     """
 
     operation: Operation
@@ -376,6 +377,7 @@ class Verdict(Struct, frozen=True):
     denial: Denial | None = None
     marker: bytes = b""
     touches: bool = True
+    grant: str = ""
 
 
 def uuid7(now: float, random_bytes: bytes) -> str:

@@ -263,9 +263,9 @@ class Approvals:
         return self._settle(request, "approved", "", grant)
 
     def revoke(self, id: str, by: str, reason: str = "") -> Grant:
-        """End a live grant at once, and the sessions that it let in. Raises NoSuchThing when none is live.
+        """End a live grant at once, and the sessions that it let in, or that run what it let go.
 
-        A grant that is used up can be revoked for the sake of the sessions that it let in.
+        Raises NoSuchThing when none is live. One that is used up can be revoked for the sake of these sessions.
         """
         grant = self._grants.get(id)
         if grant is None or grant.state not in ("live", "used") or grant.ends <= self._clock():
@@ -341,6 +341,13 @@ class Approvals:
         grant = self._grants.get(id or "")
         return grant is not None and _cover(grant.terms, terms)
 
+    def holds(self, id: str, terms: tuple[ApprovalTerms, ...]) -> bool:
+        """Whether a grant, perhaps used up by what goes on now, has not ended and is one for all of these entries."""
+        grant = self._grants.get(id)
+        if grant is None or grant.state not in ("live", "used") or grant.ends <= self._clock():
+            return False
+        return _cover(grant.terms, terms)
+
     def watch(self, observer: Observer) -> Callable[[], None]:
         """Tell ``observer`` of every change; call what this gives to stop that."""
         self._observers.append(observer)
@@ -404,7 +411,7 @@ class Approvals:
         self._say(GrantEnded(grant, by))
         self._keep_grant(grant)
         for live in self._live:
-            if live.grant == grant.id:
+            if live.grant == grant.id or (state == "revoked" and live.runs_by(grant.id)):
                 live.end(_grant_is_over(grant))
         return grant
 
@@ -471,5 +478,6 @@ def _words(lock: Lock) -> str:
 def _grant_is_over(grant: Grant | None) -> SessionEnded:
     if grant is not None and grant.state == "revoked":
         reason = f": {grant.reason}" if grant.reason else ""
-        return SessionEnded(f"the approval of your access was revoked{reason}", hint="Ask for another one.")
+        what = "your access" if grant.subject.kind == "session" else "what you run"
+        return SessionEnded(f"the approval of {what} was revoked{reason}", hint="Ask for another one.")
     return SessionEnded("the approved time of your access is over", hint="Connect again to ask for another approval.")

@@ -69,6 +69,7 @@ class Asking:
         text: str | None,
         *,
         may_wait: bool,
+        goes_on: str = "",
     ) -> Verdict | None:
         """The verdict on an operation that needs an approval; None: wait until ``go_on``.
 
@@ -76,6 +77,7 @@ class Asking:
         encoding     what the session makes characters of bytes by
         text         what was said, where ``operation`` is that of another text which means the same
         may_wait     nothing is locked at the target while it waits
+        goes_on      the grant by which it was begun, and of which it is only the rest; empty: it begins
 
         Raises RecordingFailed, StoreFailed: end the session.
         """
@@ -97,8 +99,9 @@ class Asking:
                 parameters,
                 formats,
             )
-            used = self._approvals.use(subject, terms)
-            if used is not None:
+            if self._approvals.holds(goes_on, terms):
+                grant = goes_on
+            elif (used := self._approvals.use(subject, terms)) is not None:
                 grant = used.id
             else:
                 refusal = self._ask(subject, terms, may_wait=may_wait)
@@ -144,6 +147,11 @@ class Asking:
         self.refusal = CANCELLED
         self._go_on()
         return True
+
+    def drop(self, reason: str) -> None:
+        """What was asked about won't be run, whatever approvers say."""
+        self.refusal = None
+        self._leave(reason)
 
     def over(self, reason: str, *, stays: bool) -> None:
         """The session is over. ``stays``: the request stays open, for the caller will come back (the gateway stops)."""

@@ -17,4 +17,5 @@ cdef class LiveSession:
     cdef public object gone
     cdef public object left
     cdef public object grant
+    cdef public object runs_by
     cdef object __weakref__

@@ -18,6 +18,7 @@ class LiveSession:
     gone         why the session has to end at that time (unix seconds), None when it may go on
     left         whether the caller has left, where nobody reads what it sends
     grant        the approval that let it in, None: it needed none
+    runs_by      whether something is under way that an approval let go
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class LiveSession:
         self.gone: Callable[[float], SessionEnded | None] = _no_reason
         self.left: Callable[[], bool] = _no
         self.grant: str | None = None
+        self.runs_by: Callable[[str], bool] = _nothing
 
 
 def _yes() -> bool:
@@ -45,6 +47,10 @@ def _yes() -> bool:
 
 
 def _no() -> bool:
+    return False
+
+
+def _nothing(grant: str) -> bool:
     return False
 
 

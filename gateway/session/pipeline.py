@@ -292,7 +292,7 @@ class Corridor:
             self._synced = True
         if refusal is not None:
             return self._refused(remembered, number, refusal)
-        return Verdict(operation, number, self.planner, remembered.tainted, None, b"", remembered.touches)
+        return Verdict(operation, number, self.planner, remembered.tainted, None, b"", remembered.touches, grant)
 
     def note(self, event: str, **fields: object) -> None:
         """Something else that belongs into the recording. Raises RecordingFailed."""

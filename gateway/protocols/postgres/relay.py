@@ -149,6 +149,20 @@ class Relay:
         return any(entry.kind in b"QSF" for entry in self._sent)
 
     @property
+    def is_moot(self) -> bool:
+        """What is asked belongs to a batch of which the target has refused an earlier message: it is skipped."""
+        return self._skipping and self.ask is not None
+
+    def dismiss(self) -> None:
+        """Whatever would be said to `ask`, see `is_moot`."""
+        self.ask = self._held = None
+        self._run_client()
+
+    def runs_by(self, grant: str) -> bool:
+        """Whether something is under way that this approval let go."""
+        return any(entry.verdict is not None and entry.verdict.grant == grant for entry in self._sent)
+
+    @property
     def holds_locks(self) -> bool:
         """Something was run in this transaction that may hold locks, or a snapshot, until it ends."""
         return self._touched >= 0
@@ -379,7 +393,16 @@ class Relay:
             ask = Ask("execute", b"EXECUTE " + _quoted(portal.unknown), b"", b"", portal.parameters, portal.formats)
         else:
             statement = portal.statement
-            ask = Ask("execute", statement.text, b"", statement.types, portal.parameters, portal.formats, self._portals)
+            ask = Ask(
+                "execute",
+                statement.text,
+                b"",
+                statement.types,
+                portal.parameters,
+                portal.formats,
+                self._portals,
+                portal.grant,
+            )
         self._hold(E, whole, portal, ask)
         return False
 
@@ -419,6 +442,8 @@ class Relay:
             self.to_server.append(message(b"E", cstring(verdict.marker) + b"\0\0\0\0"))
             return
         sent = Sent(E, verdict, None, portal)
+        if portal is not None:
+            portal.grant = verdict.grant
         if verdict.planner is not None and (portal is None or not portal.expects(verdict)):
             # The layout decides how rows are masked, and the client did not ask for it: we do.
             name, _ = read_cstring(whole, 5)

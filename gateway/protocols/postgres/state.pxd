@@ -10,6 +10,7 @@ cdef class Ask:
     cdef public tuple parameters
     cdef public tuple formats
     cdef public object portals
+    cdef public str grant
 
 @cython.freelist(16)
 cdef class Result:
@@ -46,6 +47,7 @@ cdef class Portal(Named):
     cdef public tuple columns
     cdef public object operation
     cdef public bint unsure
+    cdef public str grant
 
 @cython.freelist(64)
 cdef class Sent:

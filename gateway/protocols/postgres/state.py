@@ -26,6 +26,7 @@ class Ask:
     types        parameter types as Parse states them: int16 count, int32 OIDs
     parameters   values as in Bind (None: NULL), formats  their codes as in Bind
     portals      names of portals that Bind made: SQL can FETCH from them, too
+    grant        what the portal was run by before, which goes on; empty: it runs for the first time, or needed none
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Ask:
         parameters: tuple[bytes | None, ...] = (),
         formats: tuple[int, ...] = (),
         portals: Container[bytes] = (),
+        grant: str = "",
     ) -> None:
         self.source = source
         self.text = text
@@ -45,6 +47,7 @@ class Ask:
         self.parameters = parameters
         self.formats = formats
         self.portals = portals
+        self.grant = grant
 
 
 class Result:
@@ -110,6 +113,7 @@ class Portal(Named):
                      (``planned``)
     operation        what that plan is for: EXECUTE may run something else by now, in the same columns
     unsure           SQL may have closed it, and given its name to a cursor
+    grant            the approval that it was run by; a further Execute goes on with what that one left
     """
 
     def __init__(
@@ -137,6 +141,7 @@ class Portal(Named):
         self.columns: tuple[str, ...] = ()
         self.operation: Operation | None = None
         self.unsure = unsure
+        self.grant = ""
 
     def expects(self, verdict: Verdict) -> bool:
         """Whether its plan is, or is about to be, the one for ``verdict``."""

@@ -118,6 +118,7 @@ class Traffic:
         upstream.stream.receiver = self
         corridor.live.waits = self._waits
         corridor.live.left = self._left
+        corridor.live.runs_by = self._relay.runs_by
         self._asking = Asking(corridor.approvals, corridor, tell=self._tell, go_on=self._prepared, failed=self._failed)
         self._server.deliver_to(self.upstream_received)
 
@@ -157,7 +158,15 @@ class Traffic:
 
     def _turn(self) -> None:
         relay = self._relay
-        while (ask := relay.ask) is not None and not self._answering:
+        while (ask := relay.ask) is not None and (not self._answering or self._asking.waiting):
+            if relay.is_moot:
+                # A client that was told so waits for the end of its batch, not for people.
+                self._answering = False
+                self._asking.drop("an earlier message of its batch failed")
+                relay.dismiss()
+                continue
+            if self._answering:
+                break
             verdict = self._answer(ask)
             if verdict is None:
                 break
@@ -283,6 +292,7 @@ class Traffic:
             ask.formats,
             self._reading.said,
             may_wait=not relay.holds_locks,
+            goes_on=ask.grant,
         )
         self._answering = asking.waiting
         return verdict

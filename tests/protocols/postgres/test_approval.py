@@ -12,6 +12,7 @@ from protocols.postgres.talk import (
     BOUND,
     NO_DATA,
     PARSED,
+    SUSPENDED,
     SYNC,
     bind,
     describe,
@@ -28,6 +29,7 @@ from protocols.postgres.talk import (
 from protocols.postgres.test_traffic import LOST, FakeDialler, FakeReading, FakeTransport
 from session.asked import DORA, EVE
 from session.house import House, operation
+from twisted.internet.defer import Deferred
 
 from gateway.errors import NotPending, SessionEnded
 from gateway.model import Operation
@@ -59,6 +61,8 @@ class Reading(FakeReading):
         self.known: dict[bytes, Operation] = {}
 
     def read(self, ask: Ask, encoding: bytes) -> Operation | None:
+        if ask.text in self.missing:
+            return None
         self.corridor.refresh()
         text = ask.text.decode()
         verb = text.split()[0]
@@ -79,7 +83,8 @@ class Session:
         upstream = SimpleNamespace(
             stream=SimpleNamespace(transport=self.target, receiver=None), key=(7, b"real"), parameters=[]
         )
-        made: Any = (self.dialler, self.client, upstream, self.corridor, Reading(self.corridor))
+        self.reading = Reading(self.corridor)
+        made: Any = (self.dialler, self.client, upstream, self.corridor, self.reading)
         self.traffic = Traffic(*made, application_name=b"x", results=False, on_end=lambda: None)
         house.live.get(self.corridor.admitted.session).end = self.traffic.end  # type: ignore[union-attr]
 
@@ -364,6 +369,75 @@ def test_within_one_batch_what_ran_before_is_held_so_it_is_refused(house: House,
     sent = session.says(update, delete)
     assert sent.startswith(update + parse(b"delete from orders") + bind())
     assert b"OSTIARY_DENIED" in sent
+
+
+def test_what_is_skipped_with_its_batch_waits_for_nobody(house: House, session: Session) -> None:
+    session.says(parse(b"delete from orders where id = $1"), bind(b"", b"", b"x"), execute(), SYNC)
+    request = session.asked()
+    wrong = report(b"E", S=b"ERROR", C=b"22P02", M=b"invalid input syntax")
+    assert session.answers(PARSED, wrong) == PARSED + wrong
+    assert house.approvals.find(request).state == "withdrawn"  # type: ignore[union-attr]
+    assert session.sent() == SYNC
+    assert session.answers(ready()) == ready()
+    assert session.client.reads()
+    assert session.says(query(b"select 1")) == query(b"select 1")
+
+
+def test_an_answer_to_what_is_skipped_is_no_answer_to_the_next(house: House, session: Session) -> None:
+    session.says(parse(b"delete from orders where id = $1"), bind(b"", b"", b"x"), execute(), SYNC)
+    request = session.asked()
+    session.reading.missing.add(b"delete from orders where id = $1")  # what approvers said waits for the catalogue
+    loaded: Deferred[None] = Deferred()
+    session.reading.ready = loaded
+    house.approvals.decide(request, DORA, yes=False)
+    session.answers(PARSED, report(b"E", S=b"ERROR", C=b"22P02", M=b"invalid input syntax"))
+    loaded.callback(None)
+    assert session.sent() == SYNC
+    session.answers(ready())
+    assert session.says(query(b"select 1")) == query(b"select 1")
+
+
+def test_a_portal_that_was_suspended_goes_on(house: House, session: Session) -> None:
+    session.says(parse(b"delete from orders"), bind(b"c"), execute(b"c", 2), SYNC)
+    request = session.asked()
+    house.approvals.decide(request, DORA, yes=True)
+    assert session.sent() == execute(b"c", 2) + SYNC
+    session.answers(PARSED, BOUND, SUSPENDED, ready(b"T"))
+    assert session.says(execute(b"c", 2), SYNC) == execute(b"c", 2) + SYNC
+    assert house.events("operation_decided")[-1]["unmapped"]["approval"] == request
+    session.answers(SUSPENDED, ready(b"T"))
+    house.approvals.revoke(request, "olivia")
+    assert not session.client.gone, "nothing is under way"
+    assert b"OSTIARY_DENIED" in session.says(execute(b"c", 2), SYNC)
+
+
+def test_a_portal_that_is_bound_anew_begins(house: House, session: Session) -> None:
+    session.says(parse(b"delete from orders", b"s"), bind(b"c", b"s"), execute(b"c", 2), SYNC)
+    house.approvals.decide(session.asked(), DORA, yes=True)
+    session.sent()
+    session.answers(PARSED, BOUND, done(b"DELETE 1"), ready())
+    assert session.says(bind(b"c", b"s"), execute(b"c", 2), SYNC) == bind(b"c", b"s")
+    session.asked()
+
+
+def test_revoking_ends_what_runs_by_it(house: House, session: Session) -> None:
+    session.says(DELETE)
+    request = session.asked()
+    house.approvals.decide(request, DORA, yes=True)
+    session.sent()
+    house.approvals.revoke(request, "olivia", "wrong table")
+    assert fields(session.client.take())["M"] == b"the approval of what you run was revoked: wrong table"
+    assert session.dialler.cancelled, "the target is told to stop"
+
+
+def test_revoking_ends_nothing_that_has_ended(house: House, session: Session) -> None:
+    session.says(DELETE)
+    request = session.asked()
+    house.approvals.decide(request, DORA, yes=True)
+    session.sent()
+    session.answers(done(b"DELETE 1"), ready())
+    house.approvals.revoke(request, "olivia")
+    assert session.says(query(b"select 1")) == query(b"select 1")
 
 
 def test_while_it_waits_the_target_may_speak(house: House, session: Session) -> None:
