@@ -159,6 +159,11 @@ class Gate:
         rules = self.rules
         if not self.accepting:
             raise _no("the gateway is stopping")
+        # Its login may be a while ago: it has waited for approvers, and a reload may have come between.
+        known = rules.known(principal)
+        if known is None:
+            raise _no("its login has been taken back")
+        principal = known
         target = rules.targets.get(name)
         if target is None or target.protocol != protocol:
             raise _no("no such target")
@@ -175,6 +180,9 @@ class Gate:
         if locked is not None:
             raise NotAdmitted(locked.message, reason=f"locked: {locked.message}", hint=locked.hint)
         self.live.room_for(principal.name, sessions=rules.sessions, per_principal=rules.per_principal)
+        limits = policy.limits(now)
+        if limits.ends_with_identity and principal.expires_at is not None and now >= principal.expires_at:
+            raise _no("its identity has expired")
         grant = None
         if decision.outcome is not Outcome.ALLOW:
             subject = session_subject(session, access)
@@ -189,7 +197,7 @@ class Gate:
             rules=rules,
             policy=policy,
             decision=decision,
-            limits=policy.limits(now),
+            limits=limits,
             grant=grant,
         )
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,29 @@ def test_a_target_that_a_reload_took_away_is_no_target(house: House) -> None:
     house.gate.rules = house.rules(READS, targets=(NOBODYS,))
     with pytest.raises(NotAdmitted):
         house.admit()
+
+
+def test_a_login_of_before_a_reload_is_looked_at_again(house: House) -> None:
+    who = principal()
+    house.gate.rules = house.rules(READS, known=lambda one: replace(one, groups=frozenset({"owners", "analysts"})))
+    assert house.admit(who).access.role == "owner"
+    house.gate.rules = house.rules(READS, known=lambda one: None)
+    with pytest.raises(NotAdmitted) as refused:
+        house.admit(who)
+    assert refused.value.reason == "its login has been taken back"
+
+
+@pytest.mark.parametrize(("session", "admitted"), [("", False), ("session: {max: 1h, expire: session}, ", True)])
+def test_an_identity_that_has_expired_opens_nothing(tmp_path: Path, session: str, admitted: bool) -> None:
+    house = House(tmp_path, READS.replace("sql:", f"{session}sql:"))
+    who = principal(expires_at=house.clock.seconds())
+    if admitted:
+        house.admit(who)
+    else:
+        with pytest.raises(NotAdmitted) as refused:
+            house.admit(who)
+        assert refused.value.reason == "its identity has expired"
+    house.close()
 
 
 def test_only_the_gate_admits(house: House) -> None:
