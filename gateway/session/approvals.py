@@ -44,7 +44,8 @@ MAX_REQUESTS: Final = 20_000
 """Open requests of all principals: some 4 KiB each."""
 
 MAX_WAITING: Final = 100
-"""Callers that wait for one answer: connections of one principal that are not sessions yet."""
+"""Callers that wait for one answer; connections of one principal that wait to become sessions, for whatever answer: no
+other limit counts them, and the database that each asks for is the caller's to say."""
 
 MAX_SHOWN: Final = 64 * 1024
 """Bytes of a statement with its parameters that can be approved: an approver has to be able to read all of it."""
@@ -154,9 +155,10 @@ class Approvals:
     def wait(self, request: Request) -> Deferred[Request]:
         """Fires with the settled request. Cancel it to wait no longer. Raises LimitReached."""
         known = self._requests.get(request.id, request)
-        if len(self._waiting.get(request.id, ())) >= MAX_WAITING:
+        if self._wait_beside(request) >= MAX_WAITING:
             raise LimitReached(
-                f"{MAX_WAITING} connections wait for request {request.id} already", hint="Wait for its answer."
+                f"{MAX_WAITING} connections of {request.subject.principal} wait for an approval already",
+                hint="Wait for its answer.",
             )
         settled: Deferred[Request] = Deferred(lambda cancelled: self._waits_no_longer(request.id, cancelled))
         if known.state == "pending":
@@ -164,6 +166,14 @@ class Approvals:
         else:
             settled.callback(known)
         return settled
+
+    def _wait_beside(self, request: Request) -> int:
+        subject = request.subject
+        if subject.kind == "operation":
+            return len(self._waiting.get(request.id, ()))
+        same = (subject.kind, subject.principal)
+        beside = (one.id for one in self._open.values() if (one.subject.kind, one.subject.principal) == same)
+        return sum(len(self._waiting.get(id, ())) for id in beside)
 
     def _waits_no_longer(self, id: str, settled: Deferred[Request]) -> None:
         waiting = self._waiting.get(id, [])

@@ -215,8 +215,21 @@ def test_there_are_bounds(house: House) -> None:
     house.approvals.request(subject("bob"), ASKED)
     for _ in range(MAX_WAITING):
         house.approvals.wait(request)
-    with pytest.raises(LimitReached, match="100 connections wait"):
+    with pytest.raises(LimitReached, match="100 connections of alice wait"):
         house.approvals.wait(request)
+
+
+def test_connections_that_wait_to_become_sessions_are_counted_over_all_databases(house: House) -> None:
+    requests = [
+        house.approvals.request(subject(who, who + database, kind="session", database=database), ASKED)
+        for who in ("alice", "bob")
+        for database in ("a", "b")
+    ]
+    for number in range(MAX_WAITING):
+        house.approvals.wait(requests[number % 2])
+    with pytest.raises(LimitReached, match="100 connections of alice wait"):
+        house.approvals.wait(requests[0])
+    house.approvals.wait(requests[2])
 
 
 def test_what_cannot_be_audited_did_not_happen(house: House) -> None:
@@ -233,7 +246,7 @@ def test_what_cannot_be_audited_did_not_happen(house: House) -> None:
 
 
 def test_revoking_ends_what_a_grant_let_in(house: House) -> None:
-    request = house.approvals.request(subject(), (terms(uses=None),))
+    request = house.approvals.request(subject(kind="session"), (terms(uses=None),))
     house.approvals.decide(request.id, DORA, yes=True)
     corridor = house.open()
     corridor.live.grant = request.id
