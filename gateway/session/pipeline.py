@@ -162,8 +162,11 @@ class Corridor:
             raise _right_is_gone()
         self.rules, self.policy, self._limits = rules, policy, policy.limits(now)
         self._decided.clear()
+        live = self.live
         if self._limits.ends_with_identity:
-            self.live.expires = _earliest(self.live.expires, principal.expires_at)
+            live.expires = _earliest(live.expires, principal.expires_at)
+        if self._limits.max is not None:
+            live.expires = _earliest(live.expires, live.started + self._limits.max)
         return True
 
     def gone(self, now: float) -> SessionEnded | None:
@@ -176,7 +179,7 @@ class Corridor:
             if not self._may_stay(self.policy.admits(now)):
                 return _right_is_gone()
         if self.live.expires is not None and now >= self.live.expires:
-            return SessionEnded("your access has expired", hint="Log in again.")
+            return self.expired()
         grant_over = self._gate.approvals.gone(self.live, now)
         if grant_over is not None:
             return grant_over
@@ -184,6 +187,11 @@ class Corridor:
         if idle is not None and now - self.live.last_active > idle and self.live.waits():
             return SessionEnded(f"nothing was asked for {idle:g} s", hint="Connect again; policy limits idle sessions.")
         return None
+
+    def expired(self) -> SessionEnded:
+        """What the caller hears when its time (``live.expires``) is over."""
+        over = self._gate.approvals.gone(self.live, self.live.expires or 0.0)
+        return over or SessionEnded("your access has expired", hint="Log in again.")
 
     def _may_stay(self, decision: Decision) -> bool:
         """Whether a session that is here may be: with an approval, where one is needed now, of just these entries."""

@@ -302,6 +302,22 @@ def test_a_session_ends_with_its_limits(tmp_path: Path, session: str, identity: 
     house.close()
 
 
+def test_a_new_policy_shortens_what_lives(house: House) -> None:
+    corridor: Corridor = house.open()
+    began = house.clock.seconds()
+    house.clock.advance(100)
+    house.gate.rules = house.rules(READS.replace("sql:", "session: {max: 1h}, sql:"))
+    assert corridor.refresh()
+    assert corridor.live.expires == began + 3600
+    house.gate.rules = house.rules(READS.replace("sql:", "session: {max: 2h}, sql:"))
+    assert corridor.refresh()
+    assert corridor.live.expires == began + 3600, "what it was told at its beginning, or since, is not taken back"
+    house.gate.rules = house.rules(READS.replace("sql:", "session: {max: 1m}, sql:"))
+    ended = corridor.gone(house.clock.seconds())
+    assert ended is not None
+    assert ended.message == "your access has expired"
+
+
 def test_comparisons_with_hidden_values_are_counted_and_limited(house: House) -> None:
     use = LabelUse("probe", "WHERE", HIDDEN, ("customers.ssn",), count=PROBES_AT_ONCE // 2)
     asked = operation("SELECT 1 FROM customers WHERE ssn = '1'", labels=HIDDEN, uses=(use,))

@@ -356,8 +356,8 @@ class ClientConnection(Protocol):
         self.transport.deliver_to(traffic.client_received)
         expires = corridor.live.expires
         if expires is not None:
-            ended = SessionEnded("your access has expired", hint="Log in again.")
-            expiry.append(service.reactor.callLater(max(0.0, expires - service.clock()), traffic.end, ended))
+            left = max(0.0, expires - service.clock())
+            expiry.append(service.reactor.callLater(left, lambda: traffic.end(corridor.expired())))
         leftover = upstream.stream.leftover()
         if leftover:
             traffic.upstream_received(leftover)
