@@ -78,12 +78,14 @@ class _Findings:
             return
         self.warnings += warnings(config)
         policy, targets, keys = config.policy_files, config.targets, config.masking.keys
-        self._gather(path, (), lambda: self.warnings.extend(map(_line, check_policy(policy, targets, self._now, keys))))
+        groups = self._groups(path, config)
+        self._gather(
+            path, (), lambda: self.warnings.extend(map(_line, check_policy(policy, targets, self._now, keys, groups)))
+        )
         self._tls(path, config)
         self._targets(config)
         self._sinks(path, config)
         self._webhooks(path, config)
-        self._passwords(path, config)
         self._directories(path, config)
         self._signing_key(path, config)
         self._mask_keys(path, config)
@@ -96,6 +98,22 @@ class _Findings:
             self.problems += error.problems
         except GatewayError as error:
             self.problems.append(Problem(str(file), where, error.message, error.hint or "see docs/operating.md"))
+
+    def _groups(self, path: Path, config: Config) -> frozenset[str] | None:
+        """Every group that a principal can be in; None: certificates may carry any, or nobody can tell."""
+        from gateway.identity.passwords import Entry, load_passwords
+
+        entries: tuple[Entry, ...] | None = None
+
+        def loaded() -> None:
+            nonlocal entries
+            entries = load_passwords(config.identity.passwords)
+
+        self._gather(path, ("identity", "passwords"), loaded)
+        if entries is None or config.identity.certificates.groups_from is not None:
+            return None
+        on_socket = (listed.groups for listed in config.identity.socket.values() if not isinstance(listed, str))
+        return frozenset(group for groups in (*(entry.groups for entry in entries), *on_socket) for group in groups)
 
     def _tls(self, path: Path, config: Config) -> None:
         from gateway.net import server_context
@@ -139,11 +157,6 @@ class _Findings:
         from gateway.control.webhooks import receivers
 
         self._gather(path, ("approvals",), lambda: receivers(config.approvals, str(path), reactor=None, now=self._now))
-
-    def _passwords(self, path: Path, config: Config) -> None:
-        from gateway.identity.passwords import load_passwords
-
-        self._gather(path, ("identity", "passwords"), lambda: load_passwords(config.identity.passwords))
 
     def _directories(self, path: Path, config: Config) -> None:
         from gateway.recording.directory import prepare

@@ -4,10 +4,12 @@ schema.py      the YAML of a policy file, as types
 values.py      single values of it: verbs, networks, hours, ...
 globs.py       names with wildcards
 conditions.py  compiled conditions, each with its reason why not
-entries.py     compiled allow and deny entries, masks, labels
+entries.py     compiled allow, deny and approve entries, masks, labels
+digest.py      what an approve entry says, as one digest
 compile.py     documents -> Snapshot; what one file alone can't know is checked here
 snapshot.py    Snapshot and AccessPolicy: admits, decide, limits, method_for
 review.py      warnings about what an author probably didn't mean
+overlap.py     whether one entry leaves anything to another, for review
 loading.py     files on disk -> Snapshot, errors with lines
 explain.py     every entry and why it matched or not
 cases.py       `ostiary policy test`: cases beside the policy

@@ -33,11 +33,18 @@ def load_snapshot(
 
 
 def check_policy(
-    paths: Sequence[Path], targets: Sequence[Target], now: float, keys: Collection[str] = ()
+    paths: Sequence[Path],
+    targets: Sequence[Target],
+    now: float,
+    keys: Collection[str] = (),
+    groups: Collection[str] | None = None,
 ) -> tuple[Problem, ...]:
-    """What an author probably didn't mean, for `ostiary check`; raises ConfigError as `load_snapshot` does."""
+    """What an author probably didn't mean, for `ostiary check`; raises ConfigError as `load_snapshot` does.
+
+    ``groups`` as for `gateway.policy.review.review`.
+    """
     snapshot = load_snapshot(paths, targets, 0, keys)
-    return tuple(_with_line(warning) for warning in review(snapshot, targets, now))
+    return tuple(_with_line(warning) for warning in review(snapshot, targets, now, groups))
 
 
 def _read(paths: Sequence[Path]) -> list[PolicyFile]:

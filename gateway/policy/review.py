@@ -5,21 +5,27 @@ Errors are `gateway.policy.compile`'s; a warning never stops a policy from being
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from gateway.errors import Problem
-from gateway.model import Target
+from gateway.model import ApprovalTerms, Target
 from gateway.policy import conditions as when
+from gateway.policy.conditions import listed
 from gateway.policy.entries import CompiledEntry, CompiledMask, has_ended
 from gateway.policy.globs import Globs, is_glob
+from gateway.policy.overlap import covers, may_meet, targets_of
 from gateway.policy.snapshot import Snapshot
+from gateway.verbs import FREE
 
 _ANYONE = (when.PrincipalNamed, when.InGroup, when.OfKind, when.ProvenBy, when.FromNetwork)
 
 
-def review(snapshot: Snapshot, targets: Sequence[Target], now: float) -> tuple[Problem, ...]:
+def review(
+    snapshot: Snapshot, targets: Sequence[Target], now: float, groups: Collection[str] | None = None
+) -> tuple[Problem, ...]:
     """Everything that deserves a second look; ``now`` in unix seconds, for entries that have ended.
 
+    ``groups`` are all that a principal can be in, None: nobody knows.
     The problems have no line: a snapshot knows file and path only.
     """
     return tuple(
@@ -34,6 +40,8 @@ def review(snapshot: Snapshot, targets: Sequence[Target], now: float) -> tuple[P
             _unused_detectors(snapshot),
             _folded(snapshot),
             _shadowed(snapshot.entries, targets),
+            _never_asking(snapshot.entries, targets, now),
+            _never_approved(snapshot.entries, groups),
         )
         for warning in warnings
     )
@@ -64,7 +72,7 @@ def _for_everybody(entries: Iterable[CompiledEntry]) -> Iterator[Problem]:
 
 def _without_target(entries: Iterable[CompiledEntry | CompiledMask], targets: Sequence[Target]) -> Iterator[Problem]:
     for entry in entries:
-        if not _targets(entry, targets):
+        if not targets_of(entry, targets):
             yield Problem(entry.file, entry.path, "fits no configured target", "mend its `targets` or `tags`")
             continue
         for condition in entry.access:
@@ -123,49 +131,57 @@ def _folded(snapshot: Snapshot) -> Iterator[Problem]:
 def _shadowed(entries: Sequence[CompiledEntry], targets: Sequence[Target]) -> Iterator[Problem]:
     """Allow entries that can never allow, because a deny that always applies covers all that they name."""
     denies = [entry for entry in entries if entry.effect == "deny"]
-    always = [entry for entry in denies if not (entry.observe or entry.clock or entry.operation)]
     for entry in entries:
-        if entry.effect != "allow":
+        if entry.effect == "allow" and (deny := _denying(entry, denies, targets)) is not None:
+            problem = f"can never allow anything: `{deny.name}` in {deny.file} denies all of it"
+            yield Problem(entry.file, entry.path, problem, "remove one of the two, or narrow the deny")
+
+
+def _never_asking(entries: Sequence[CompiledEntry], targets: Sequence[Target], now: float) -> Iterator[Problem]:
+    """Approve entries that can never matter: nothing allows what they name, or a deny takes all of it."""
+    denies = [entry for entry in entries if entry.effect == "deny"]
+    allows = [entry for entry in entries if entry.effect == "allow" and not has_ended(entry, now)]
+    for entry in entries:
+        if entry.effect != "approve" or has_ended(entry, now) or not targets_of(entry, targets):
             continue
-        own = _targets(entry, targets)
-        for deny in always:
-            if own and own <= _targets(deny, targets) and _covers(deny, entry):
-                problem = f"can never allow anything: `{deny.name}` in {deny.file} denies all of it"
-                yield Problem(entry.file, entry.path, problem, "remove one of the two, or narrow the deny")
-                break
+        if not any(may_meet(allow, entry, targets) for allow in allows):
+            problem = "can never ask: no allow entry allows what it names"
+            yield Problem(entry.file, entry.path, problem, "mend or remove it; an approve entry opens nothing")
+        elif (deny := _denying(entry, denies, targets)) is not None:
+            problem = f"can never ask: `{deny.name}` in {deny.file} denies all of it"
+            yield Problem(entry.file, entry.path, problem, "remove one of the two, or narrow the deny")
+        elif any(isinstance(condition, when.HasVerb) and condition.verbs <= FREE for condition in entry.operation):
+            problem = "names free verbs only, and nobody is asked about those by themselves"
+            path = (*entry.path, "sql", "verbs")
+            yield Problem(entry.file, path, problem, "name other verbs, or write a deny entry")
 
 
-def _covers(deny: CompiledEntry, allow: CompiledEntry) -> bool:
-    """Whether every condition of the deny (but on targets) is implied by one of the allow; rather no than wrong."""
-    return all(
-        any(_implies(own, condition) for own in allow.access)
-        for condition in deny.access
-        if not isinstance(condition, (when.TargetNamed, when.TargetTagged))
-    )
+def _denying(entry: CompiledEntry, denies: Iterable[CompiledEntry], targets: Sequence[Target]) -> CompiledEntry | None:
+    return next((deny for deny in denies if covers(deny, entry, targets)), None)
 
 
-def _implies(narrow: when.AccessCondition, wide: when.AccessCondition) -> bool:
-    if isinstance(narrow, _NAMED) and type(narrow) is type(wide):
-        return all(
-            pattern in wide.globs.patterns or (not is_glob(pattern) and wide.globs.match(pattern))
-            for pattern in narrow.globs.patterns
-        )
-    return narrow == wide
+def _never_approved(entries: Iterable[CompiledEntry], groups: Collection[str] | None) -> Iterator[Problem]:
+    """Approve entries that nobody, or nobody in time, could say yes to."""
+    for entry in entries:
+        terms = entry.approval
+        if terms is None:
+            continue
+        if terms.wait == 0:
+            problem = "is no time at all: the caller is refused before anybody can say yes"
+            yield Problem(entry.file, (*entry.path, "wait"), problem, "write how long it waits, such as 10m")
+        if alone := _without_others(entry, terms):
+            problem = f"leave too few for {listed(alone)}: nobody approves what they ask for themselves"
+            yield Problem(entry.file, (*entry.path, "approvers"), problem, "name others, or a group")
+        for pattern in terms.groups:
+            if groups is not None and not Globs.of((pattern,)).any(groups):
+                problem = f"`{pattern}` fits no group that anybody is in"
+                mend = "mend it; groups come from the password file, and with `groups_from` from certificates"
+                yield Problem(entry.file, (*entry.path, "approvers", "groups"), problem, mend)
 
 
-_NAMED = (when.PrincipalNamed, when.InGroup, when.DatabaseNamed, when.RoleNamed)
-
-
-def _targets(entry: CompiledEntry | CompiledMask, targets: Sequence[Target]) -> frozenset[str]:
-    """Names of the targets that its what fits."""
-    found = []
-    for target in targets:
-        fits = True
-        for condition in entry.access:
-            if isinstance(condition, when.TargetNamed):
-                fits = fits and condition.globs.match(target.name)
-            elif isinstance(condition, when.TargetTagged):
-                fits = fits and condition.fits(target.tags)
-        if fits:
-            found.append(target.name)
-    return frozenset(found)
+def _without_others(entry: CompiledEntry, terms: ApprovalTerms) -> list[str]:
+    """Those whom the entry asks by name, and for whom too few approvers are left; as far as names tell."""
+    if terms.groups or any(map(is_glob, terms.principals)):
+        return []
+    asked = [condition.globs for condition in entry.access if isinstance(condition, when.PrincipalNamed)]
+    return [name for globs in asked for name in sorted(globs.exact) if len({*terms.principals} - {name}) < terms.needed]

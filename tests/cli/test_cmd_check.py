@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from cli.made import Site
 from support.pki import Pki
 
@@ -203,6 +204,40 @@ def test_an_approval_that_nobody_can_give(site: Site) -> None:
         "approve": [{"name": "x", "targets": ["orders"], "approvers": {"principals": ["dora"], "needed": 2}}],
     }
     wrong(site, str(site.policy_file), "approvers", "need fewer")
+
+
+ASKING = {
+    "allow": [{"name": "a", "groups": ["engineers"], "targets": ["orders"]}],
+    "approve": [{"name": "x", "targets": ["orders"], "approvers": {"groups": ["dba"]}}],
+}
+
+
+def test_approvers_in_a_group_that_nobody_is_in(site: Site) -> None:
+    site.policy = ASKING
+    site.write()
+    assert "`dba` fits no group that anybody is in" in site.run("check").output
+    site.settings["identity"] = {"certificates": {"groups_from": "ou"}}
+    site.write()
+    assert "fits no group" not in site.run("check").output
+
+
+def test_approvers_in_a_group_of_the_password_file(site: Site, tmp_path: Path) -> None:
+    passwords = tmp_path / "passwords.yaml"
+    hashed = f"$argon2id$v=19$m=7168,t=5,p=1${'A' * 22}${'A' * 43}"
+    passwords.write_text(yaml.safe_dump([{"name": "dora", "groups": ["dba"], "password": hashed}]))
+    passwords.chmod(0o600)
+    site.policy = ASKING
+    site.settings["identity"] = {"passwords": f"file:{passwords}"}
+    site.write()
+    result = site.run("check")
+    assert result.exit_code == 0, result.output
+    assert "fits no group" not in result.output
+
+
+def test_a_password_file_that_cannot_be_read_tells_nothing_about_groups(site: Site, tmp_path: Path) -> None:
+    site.policy = ASKING
+    site.settings["identity"] = {"passwords": f"file:{tmp_path / 'missing'}"}
+    assert "fits no group" not in wrong(site, "missing")
 
 
 def test_a_policy_that_is_no_yaml(site: Site) -> None:

@@ -44,6 +44,66 @@ def test_what_masks_refuse(site: Site) -> None:
     assert found["refused_by_masks"]
 
 
+ASKING = {
+    "labels": {"pii.ssn": {"columns": {"orders": ["public.customers.ssn"]}}},
+    "allow": [{"name": "all", "groups": ["analysts"], "targets": ["orders"]}],
+    "approve": [
+        {
+            "name": "reading",
+            "sql": {"relations": ["public.customers"]},
+            "approvers": {"groups": ["dba"], "principals": ["bob"], "needed": 2},
+            "grant": {"uses": 5, "within": "1h"},
+            "until": "2099-01-01T00:00:00Z",
+        },
+        {"name": "access", "session": {"max": "1h"}, "approvers": {"groups": ["on-call"]}},
+    ],
+}
+
+
+def test_what_has_to_be_approved(site: Site) -> None:
+    site.policy = ASKING
+    site.write()
+    shown = site.run(*ALICE, "--sql", "select name from customers").output
+    assert "approve, as asked by reading" in shown
+    assert "reading: 2 of bob or members of dba, within 10m; good for 5 uses within 1h" in shown
+    found = json.loads(site.run(*ALICE, "--sql", "select name from customers", "--json").output)
+    assert (found["decision"], found["rules"]) == ("approve", ["reading"])
+    assert found["approvals"] == [
+        {
+            "rule": "reading",
+            "principals": ["bob"],
+            "groups": ["dba"],
+            "needed": 2,
+            "wait": 600.0,
+            "uses": 5,
+            "within": 3600.0,
+            "ends": 4070908800.0,
+        }
+    ]
+
+
+def test_access_that_has_to_be_approved(site: Site) -> None:
+    site.policy = ASKING
+    site.write()
+    shown = site.run(*ALICE).output
+    assert "access: 1 of members of on-call, within 10m; good for any number of uses within 8h" in shown
+    found = json.loads(site.run(*ALICE, "--json").output)
+    assert found["decision"] == "approve"
+    assert found["approvals"][0]["uses"] is None
+    assert found["limits"]["max"] == 3600
+
+
+def test_what_masks_refuse_is_not_asked_about(site: Site) -> None:
+    site.policy = ASKING
+    site.write()
+    shown = site.run(*ALICE, "--sql", "select name from customers order by ssn").output
+    assert "REFUSED, though it could be approved" in shown
+    assert (
+        json.loads(site.run(*ALICE, "--sql", "explain select ssn from customers", "--json").output)["decision"]
+        == "deny"
+    )
+
+
 def test_json(site: Site) -> None:
     found = json.loads(site.run(*BOB, "--sql", "select * from payments", "--json").output)
     assert found["decision"] == "allow"

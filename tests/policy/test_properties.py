@@ -363,3 +363,16 @@ def test_an_entry_that_is_said_to_be_shadowed_never_allows(policy: Written, who:
             name = unique["allow"][warning.path[1]]["name"]
             decision = rules.decide(who, done, NOON)
             assert decision.outcome is Outcome.DENY or name not in decision.rules
+
+
+@settings(max_examples=300)
+@given(policies, accesses, st.none() | operations())
+def test_an_entry_that_is_said_never_to_ask_never_asks(policy: Written, who: Access, done: Operation | None) -> None:
+    unique = {**policy, "approve": [{**entry, "name": f"ask {i}"} for i, entry in enumerate(policy["approve"])]}
+    rules = compiled(unique)
+    decision = rules.admits(who, NOON) if done is None else rules.decide(who, done, NOON)
+    for warning in review(rules, TARGETS, NOON):
+        if "can never ask" in warning.problem:
+            name = unique["approve"][warning.path[1]]["name"]
+            assert name not in decision.rules
+            assert name not in decision.observed
