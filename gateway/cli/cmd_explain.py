@@ -90,8 +90,9 @@ def explain(
     outcome = found.decision.outcome.value
     if outcome == "deny":
         refusal = None
+    unshown = None if operation is None or outcome != "approve" else operation.unshown
     if as_json:
-        say_json(_described(found, operation, role, refusal, ASSUMED, columns))
+        say_json(_described(found, operation, role, refusal, unshown, ASSUMED, columns))
         return
     if operation is None:
         say(f"{principal} connects to {target}, database {access.database}, as {role}")
@@ -104,6 +105,8 @@ def explain(
     if refusal is not None:
         though = "policy allows it" if outcome == "allow" else "it could be approved"
         say(f"REFUSED, though {though}, since masks could be evaded: {refusal}")
+    if unshown is not None:
+        say(f"REFUSED, since nobody can approve what the text doesn't say: {unshown}")
     say(str(found))
     for number, column in enumerate(columns or (), 1):
         say(f"column {number}{' and more' if column.many else ''}: {_origin(column)}")
@@ -126,6 +129,7 @@ def _described(
     operation: Operation | None,
     role: str,
     refusal: str | None,
+    unshown: str | None,
     assumed: str,
     columns: tuple[Shown, ...] | None,
 ) -> dict[str, object]:
@@ -133,7 +137,7 @@ def _described(
 
     decision = found.decision
     described: dict[str, object] = {
-        "decision": decision.outcome.value if refusal is None else "deny",
+        "decision": decision.outcome.value if refusal is None and unshown is None else "deny",
         "rules": decision.rules,
         "message": decision.message,
         "observed": decision.observed,
@@ -151,6 +155,7 @@ def _described(
             for terms in decision.approvals
         ],
         "refused_by_masks": refusal,
+        "refused_as_unshown": unshown,
         "opaque": found.opaque,
         "role": role,
         "entries": [

@@ -104,6 +104,19 @@ def test_what_masks_refuse_is_not_asked_about(site: Site) -> None:
     )
 
 
+def test_what_nobody_can_approve(site: Site) -> None:
+    site.policy = ASKING
+    site.write()
+    sql = "prepare p as select name from customers"
+    shown = site.run(*ALICE, "--sql", sql).output
+    assert "REFUSED, since nobody can approve what the text doesn't say: what PREPARE and EXECUTE run" in shown
+    found = json.loads(site.run(*ALICE, "--sql", sql, "--json").output)
+    assert found["decision"] == "deny"
+    assert found["refused_as_unshown"]
+    elsewhere = json.loads(site.run(*ALICE, "--sql", "prepare p as select 1", "--json").output)
+    assert (elsewhere["decision"], elsewhere["refused_as_unshown"]) == ("allow", None)
+
+
 def test_json(site: Site) -> None:
     found = json.loads(site.run(*BOB, "--sql", "select * from payments", "--json").output)
     assert found["decision"] == "allow"
