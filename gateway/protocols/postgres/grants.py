@@ -213,7 +213,7 @@ def _allows(
             continue
         text = probe.format(relation=qualified(relation), column=identifier(names[0]) if names else "")
         operation = resolve(analyse(text), labelled)
-        if guard(operation, masked) is None and policy.decide(operation, now).outcome is Outcome.ALLOW:
+        if guard(operation, masked) is None and policy.decide(operation, now).outcome is not Outcome.DENY:
             return True
     return False
 

@@ -74,6 +74,11 @@ def test_the_rest_is_granted_whole() -> None:
     assert not any("pg_catalog" in line or "information_schema" in line for line in found.statements)
 
 
+def test_what_takes_an_approval_is_granted() -> None:
+    approve = "approve: [{name: second person, targets: [orders], approvers: {groups: [dba]}}]\n"
+    assert on(made(READ + REDACT + approve), '"public"."orders"') == ["SELECT"]
+
+
 def test_what_was_granted_before_is_taken_first() -> None:
     found = made(READ + REDACT)
     revokes = [index for index, line in enumerate(found.statements) if line.startswith("REVOKE")]
