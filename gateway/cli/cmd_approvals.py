@@ -37,7 +37,7 @@ def approvals() -> None:
 def list_(state: str, where: Where, as_json: bool) -> None:
     """Requests that concern you, oldest first: you may decide on them, asked yourself, or may see all."""
     from gateway.cli.control import control
-    from gateway.cli.output import ellipsis, lasting, say_json, say_table
+    from gateway.cli.output import ellipsis, lasting, say_json, say_left_out, say_table
     from gateway.control.messages import Approvals
 
     found = control(where).get("/v1/approvals", Approvals, state=None if state == "all" else state)
@@ -61,6 +61,7 @@ def list_(state: str, where: Where, as_json: bool) -> None:
             for one in found.approvals
         ],
     )
+    say_left_out(found.left_out)
 
 
 @approvals.command()

@@ -37,7 +37,7 @@ def list_(where: Where, as_json: bool) -> None:
     Operators and auditors see all of them, others what they asked for or approved.
     """
     from gateway.cli.control import control
-    from gateway.cli.output import ellipsis, lasting, say_json, say_table
+    from gateway.cli.output import ellipsis, lasting, say_json, say_left_out, say_table
     from gateway.control.messages import Grants
 
     found = control(where).get("/v1/grants", Grants)
@@ -60,6 +60,7 @@ def list_(where: Where, as_json: bool) -> None:
             for one in found.grants
         ],
     )
+    say_left_out(found.left_out)
 
 
 @grants.command()

@@ -59,6 +59,12 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         click.echo("  ".join(aligned).rstrip())
 
 
+def say_left_out(count: int) -> None:
+    """On standard error, under a table that would have been too long."""
+    if count:
+        click.echo(f"{count} older ones are not shown", err=True)
+
+
 def say_fields(fields: Iterable[tuple[str, object]]) -> None:
     """One name and value per line."""
     shown = [(name, _cell(value)) for name, value in fields]

@@ -219,10 +219,12 @@ class ApprovalsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Approvals(msgspec.Struct, frozen=True):
-    """`GET /v1/approvals`: open ones and those of the last day that concern the caller, oldest first."""
+    """`GET /v1/approvals`: open ones and those of the last day that concern the caller, oldest first. ``left_out``
+    older ones are more than a list holds."""
 
     now: float
     approvals: tuple[Approval, ...]
+    left_out: int = 0
 
 
 class ApprovalAnswer(msgspec.Struct, frozen=True):
@@ -269,10 +271,12 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Grants(msgspec.Struct, frozen=True):
-    """`GET /v1/grants`: live ones and those that ended in the last day that concern the caller, oldest first."""
+    """`GET /v1/grants`: live ones and those that ended in the last day that concern the caller, oldest first.
+    ``left_out`` older ones are more than a list holds."""
 
     now: float
     grants: tuple[Grant, ...]
+    left_out: int = 0
 
 
 class RevokeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

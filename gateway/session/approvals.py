@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Protocol
 
 import structlog
@@ -462,8 +463,12 @@ def shown_size(subject: Subject) -> int:
     return len(subject.text) + sum(len(value or "") for value in subject.parameters)
 
 
+_globs = lru_cache(maxsize=1024)(Globs.of)
+"""Compiled once: a list asks for each request whether its reader is an approver."""
+
+
 def _fits(term: ApprovalTerms, approver: Approver) -> bool:
-    return Globs.of(term.principals).match(approver.name) or Globs.of(term.groups).any(approver.groups)
+    return _globs(term.principals).match(approver.name) or _globs(term.groups).any(approver.groups)
 
 
 def _cover(approved: tuple[ApprovalTerms, ...], terms: tuple[ApprovalTerms, ...]) -> bool:

@@ -24,6 +24,15 @@ def test_list(command: Command, gateway: FakeGateway) -> None:
     assert [grant["id"] for grant in command.json("grants", "list")] == [first, second]
 
 
+def test_a_list_that_is_cut_says_so(command: Command, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.control.acts.approvals.MAX_LISTED", 1)
+    for number in range(3):
+        granted(gateway, binding=f"{number:064}")
+    for words in (("grants", "list"), ("approvals", "list", "--state", "all")):
+        result = command.run(*words)
+        assert (len(result.stdout.splitlines()), result.stderr) == (2, "2 older ones are not shown\n")
+
+
 def test_revoke(command: Command, gateway: FakeGateway) -> None:
     id = granted(gateway)
     result = command.run("grants", "revoke", id, "--reason", "over")

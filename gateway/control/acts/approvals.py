@@ -20,13 +20,17 @@ MAX_STATEMENT = 1000
 """Characters of a statement in a list: a screen. A day's requests would otherwise be gigabytes."""
 
 
+MAX_LISTED = 1000
+"""Requests, or grants, in a list; of more the newest. Nobody reads on, and twenty thousand of them take a second and a
+half (20 MB), in which no session goes on."""
+
+
 def list_(asked: Asked) -> m.Approvals:
     query: m.ApprovalsQuery = asked.query
-    found = asked.gateway.approvals.requests()
-    return m.Approvals(
-        asked.gateway.clock(),
-        tuple(_approval(asked, one) for one in found if query.state in (None, one.state) and _concerns(asked, one)),
-    )
+    every = asked.gateway.approvals.requests()
+    found = [one for one in every if query.state in (None, one.state) and _concerns(asked, one)]
+    listed = tuple(_approval(asked, one) for one in found[-MAX_LISTED:])
+    return m.Approvals(asked.gateway.clock(), listed, len(found) - len(listed))
 
 
 def show(asked: Asked) -> m.ApprovalAnswer:
@@ -51,14 +55,13 @@ def vote(yes: bool, asked: Asked) -> m.ApprovalAnswer:
 def grants(asked: Asked) -> m.Grants:
     caller = asked.caller
     every = caller.has("look")
-    return m.Grants(
-        asked.gateway.clock(),
-        tuple(
-            _grant(one)
-            for one in asked.gateway.approvals.grants()
-            if every or caller.name in (one.subject.principal, *one.approvers)
-        ),
-    )
+    found = [
+        one
+        for one in asked.gateway.approvals.grants()
+        if every or caller.name in (one.subject.principal, *one.approvers)
+    ]
+    listed = tuple(map(_grant, found[-MAX_LISTED:]))
+    return m.Grants(asked.gateway.clock(), listed, len(found) - len(listed))
 
 
 def revoke(asked: Asked) -> m.Revoked:

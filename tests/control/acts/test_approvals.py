@@ -7,6 +7,7 @@ from control.made import APPROVER, ASKER, AUDITOR, OPERATOR, FakeGateway, names
 from control.talk import ask, post
 from session.asked import DAN, subject, terms
 
+from gateway.control.acts import approvals as acts
 from gateway.control.acts.approvals import MAX_STATEMENT
 from gateway.control.sites import QuietSite
 from gateway.store.requests import Request
@@ -51,6 +52,18 @@ def test_a_list_is_cut_and_filtered(site: QuietSite, gateway: FakeGateway, reque
     assert ask(site, "GET", "/v1/approvals?state=open", uid=ASKER).code == 400
     [grant] = ask(site, "GET", "/v1/grants", uid=ASKER).json["grants"]
     assert grant["statement"].endswith("[cut, 60007 characters]")
+
+
+def test_a_list_has_an_end(site: QuietSite, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acts, "MAX_LISTED", 2)
+    ids = []
+    for number in range(5):
+        request = gateway.approvals.request(subject("alice", f"{number:064}"), (terms(),))
+        gateway.approvals.decide(request.id, DAN, yes=True)
+        ids.append(request.id)
+    for path, key in (("/v1/approvals", "approvals"), ("/v1/grants", "grants")):
+        answer = ask(site, "GET", path, uid=OPERATOR).json
+        assert ([one["id"] for one in answer[key]], answer["left_out"]) == (ids[-2:], 3)
 
 
 @pytest.mark.parametrize("uid", [OPERATOR, AUDITOR, APPROVER, ASKER])
