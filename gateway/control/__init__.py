@@ -16,6 +16,7 @@ The API, a request's way through it:
     pace       how often one caller may be refused
     route      what a line of the table is; what an act gets, and how it refuses
     reading    body and query as a route's types
+    openapi    the table of routes as a description for programs
     acts       the acts, by subject
 
 Every act and every refusal is an audit event before it takes effect, and so is the showing of what sessions ask and

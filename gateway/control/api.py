@@ -8,6 +8,7 @@ File permissions decide who reaches the socket, TLS who reaches the listener; ne
 
 from __future__ import annotations
 
+import functools
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -25,7 +26,8 @@ from gateway.control.acts import approvals, locks, sessions, tokens
 from gateway.control.acts import gateway as whole
 from gateway.control.callers import Caller, on_socket, over_tls
 from gateway.control.messages import Refusal
-from gateway.control.pace import Pace
+from gateway.control.openapi import describe
+from gateway.control.pace import REFUSALS, REQUESTS, Pace
 from gateway.control.reading import read_body, read_query
 from gateway.control.route import Asked, Refused, Route, Stream
 from gateway.control.running import Running
@@ -38,12 +40,27 @@ HTTP_ALPN = "http/1.1"
 """Needed on a TLS connection: a client that was led here while it speaks another protocol names another one, or none
 (ALPACA)."""
 
+
+@functools.cache
+def _description() -> dict[str, Any]:
+    return describe(ROUTES)
+
+
 ROUTES: tuple[Route, ...] = (
     *whole.ROUTES,
     *sessions.ROUTES,
     *approvals.ROUTES,
     *locks.ROUTES,
     *tokens.ROUTES,
+    Route(
+        "GET",
+        "/v1/openapi.json",
+        "description",
+        "known",
+        "This description.",
+        dict,
+        lambda _: _description(),
+    ),
 )
 """All that can be asked for."""
 
@@ -52,7 +69,6 @@ def control_site(gateway: Running, reactor: Any, *, own: int) -> QuietSite:
     """The API, to be served on a unix socket and over mutual TLS; ``own`` is the uid that the gateway runs as."""
     door = _Door(gateway, own)
     app = Klein()
-    app.url_map.merge_slashes = False  # a path is what it is; nobody is redirected
 
     def serve(route: Route) -> None:
         def handle(request: Any, subject: str = "") -> bytes | Deferred[None]:
@@ -67,6 +83,7 @@ def control_site(gateway: Running, reactor: Any, *, own: int) -> QuietSite:
 
     @app.handle_errors(HTTPException)
     def unrouted(request: Any, failure: Failure) -> bytes:
+        """Also for a path that klein would redirect to another one: a path is what it is."""
         if isinstance(failure.value, MethodNotAllowed):
             allowed = sorted(failure.value.valid_methods or ())
             request.setHeader(b"allow", ", ".join(allowed).encode())
@@ -110,7 +127,8 @@ class _Door:
     def __init__(self, gateway: Running, own: int) -> None:
         self._gateway = gateway
         self._own = own
-        self._pace = Pace(gateway.clock)
+        self._requests = Pace(REQUESTS, gateway.clock)
+        self._refusals = Pace(REFUSALS, gateway.clock)
 
     def handle(self, route: Route, request: Any, subject: str) -> bytes | Deferred[None]:
         try:
@@ -128,6 +146,7 @@ class _Door:
     def _serve(self, route: Route, request: Any, subject: str) -> bytes | Deferred[None]:
         caller = self._caller(request.channel.transport)
         self._hear(caller.name)
+        self._requests.spend(caller.name)
         try:
             refusal = self._refusal(caller, route)
             if refusal is not None:
@@ -161,7 +180,7 @@ class _Door:
             principal = self._gateway.identity.by_certificate(certificate, self._gateway.clock())
         except LoginFailed as error:
             self._hear(address)
-            self._pace.spend(address)
+            self._refusals.spend(address)
             self._say(AuthenticationFailed("", "", address, "certificate", error.reason))
             raise Refused(HTTPStatus.FORBIDDEN, error.message, error.hint) from None
         return over_tls(principal, address, self._gateway.config)
@@ -180,13 +199,15 @@ class _Door:
             return refused.refusal.problem
 
     def _hear(self, who: str) -> None:
-        """Raises Refused when too many refusals were heard of this one."""
-        if self._pace.exhausted(who):
+        """Raises Refused when too much was heard of, or refused to, this one lately."""
+        said = "you ask too often" if self._requests.exhausted(who) else None
+        if self._refusals.exhausted(who):
             said = "too much was refused to you lately"
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, said, "wait a minute")
+        if said is not None:
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, said, "wait a few seconds")
 
     def _refused(self, caller: Caller, route: Route, subject: str, why: str) -> None:
-        self._pace.spend(caller.name)
+        self._refusals.spend(caller.name)
         self._say(AdministrativeAct(caller.name, route.act, subject, allowed=False, reason=why, address=caller.address))
         log.warning("control request refused", act=route.act, caller=caller.name, problem=why)
 

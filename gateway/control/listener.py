@@ -25,7 +25,7 @@ HANDSHAKE = 10.0
 """Seconds for the TLS handshake, from the connection's beginning."""
 
 UNPROVEN = 512
-"""Connections that are in their handshake; each holds about 50 KiB."""
+"""Connections that are in their handshake: twice what a fleet of operators would open in one moment."""
 
 UNPROVEN_OF_ADDRESS = 32
 """Those of one address. An office behind one address logs in at the same moment, but is done within milliseconds."""

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from gateway.control import api
 from gateway.control.api import control_site
-from gateway.control.pace import BURST
+from gateway.control.pace import REFUSALS, REQUESTS
 from gateway.control.route import Asked, Route
 from gateway.control.sites import QuietSite
 from gateway.store.requests import Lock
@@ -174,14 +174,23 @@ def test_another_protocols_connection(site: QuietSite, gateway: FakeGateway, cer
 
 def test_too_many_refusals_are_heard_no_more(site: QuietSite, gateway: FakeGateway) -> None:
     """Each is an event: they must not fill the disk. No header makes another caller of one."""
-    for number in range(BURST):
+    for number in range(REFUSALS.burst):
         assert ask(site, "GET", "/v1/status", uid=ANYBODY, headers=f"X-Forwarded-For: {number}\r\n").code == 403
     events = len(gateway.events())
     answer = ask(site, "GET", "/v1/status", uid=ANYBODY, headers="X-Forwarded-For: 203.0.113.9\r\n")
     assert (answer.code, len(gateway.events())) == (429, events)
     assert ask(site, "GET", "/v1/status", uid=OPERATOR).code == 200
-    gateway.reactor.advance(1)
+    gateway.reactor.advance(REFUSALS.every)
     assert ask(site, "GET", "/v1/status", uid=ANYBODY).code == 403
+
+
+def test_who_asks_too_often_is_slowed_down(site: QuietSite, gateway: FakeGateway) -> None:
+    for number in range(REQUESTS.burst):
+        assert ask(site, "GET", "/v1/locks", uid=OPERATOR, headers=f"X-Forwarded-For: {number}\r\n").code == 200
+    assert ask(site, "GET", "/v1/locks", uid=OPERATOR).code == 429
+    assert ask(site, "GET", "/v1/locks", uid=AUDITOR).code == 200
+    gateway.reactor.advance(REQUESTS.every)
+    assert ask(site, "GET", "/v1/locks", uid=OPERATOR).code == 200
 
 
 def test_who_is_locked_out_is_locked_out_here_too(

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from control.made import FakeGateway, FixedDatabase, sink
 from prometheus_client.parser import text_string_to_metric_families
+from session.asked import DORA, subject, terms
 
 from gateway import __version__
 from gateway.control.metrics import exposition, registry
 from gateway.control.webhooks import WebhookStatus
+from gateway.store.requests import Lock
 
 OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 
@@ -41,6 +43,17 @@ def test_catalogues(gateway: FakeGateway) -> None:
     gateway.catalogues = [FixedDatabase(3, 1), FixedDatabase(2, 0)]
     assert value(gateway, "ostiary_catalogue_loads_total", outcome="loaded") == 5
     assert value(gateway, "ostiary_catalogue_loads_total", outcome="failed") == 1
+
+
+def test_approvals(gateway: FakeGateway) -> None:
+    gateway.approvals.request(subject("alice"), (terms(),))
+    granted = gateway.approvals.request(subject("carl", "c" * 64), (terms(),))
+    gateway.approvals.decide(granted.id, DORA, yes=True)
+    gateway.approvals.lock(Lock("", "mallory", None, 0, gateway.clock() + 30, "olga"))
+    gateway.approvals.lock(Lock("", None, "orders", 0, gateway.clock() + 30, "olga"))
+    assert value(gateway, "ostiary_approvals_open") == 1
+    assert value(gateway, "ostiary_grants_live") == 1
+    assert value(gateway, "ostiary_locks") == 2
 
 
 def test_logins(gateway: FakeGateway) -> None:

@@ -81,6 +81,7 @@ MAY: dict[str, set[str]] = {
     "locks.lock": OPERATORS,
     "locks.unlock": OPERATORS,
     "tokens.resolve": {"auditor"},
+    "description": KNOWN,
 }
 """Who gets a 200."""
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import msgspec
 from control.made import NOON, FakeGateway, sink
+from session.asked import DORA, subject, terms
 
 from gateway.control.messages import Status
 from gateway.control.status import sessions_of, status_of
+from gateway.store.requests import Lock
 
 
 def test_everything_is_told(gateway: FakeGateway) -> None:
@@ -18,6 +20,21 @@ def test_everything_is_told(gateway: FakeGateway) -> None:
     assert found.sinks[0].problem == "nobody there"
     assert found.readiness.ready
     assert found.warnings == ("an unsafe switch",)
+
+
+def test_approvals_are_counted_as_they_are_now(gateway: FakeGateway) -> None:
+    approvals = gateway.approvals
+    approvals.request(subject("alice"), (terms(wait=60),))
+    for number in (1, 2):
+        granted = approvals.request(subject(f"carl {number}", f"{number:064}"), (terms(within=30),))
+        approvals.decide(granted.id, DORA, yes=True)
+    approvals.revoke(granted.id, "olga")
+    approvals.lock(Lock("", "mallory", None, 0, NOON + 30, "olga"))
+    found = status_of(gateway)
+    assert (found.approvals_open, found.grants_live, found.locks) == (1, 1, 1)
+    gateway.reactor.advance(30)  # nobody has swept yet
+    found = status_of(gateway)
+    assert (found.approvals_open, found.grants_live, found.locks) == (1, 0, 0)
 
 
 def test_it_travels_as_json(gateway: FakeGateway) -> None:
