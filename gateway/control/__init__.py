@@ -22,5 +22,7 @@ The API, a request's way through it:
 Every act and every refusal is an audit event before it takes effect, and so is the showing of what sessions ask and
 show. Looking at the gateway's state is not.
 
+Why it is as it is: docs/decisions/0052-control-api.md.
+
 Nothing is exported here: the command line needs `messages` alone, and must not wait for an HTTP server's import.
 """
