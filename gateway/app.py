@@ -33,6 +33,7 @@ from gateway.control.api import HTTP_ALPN, control_site
 from gateway.control.counted import CountedSessions
 from gateway.control.listener import MutualTls
 from gateway.control.sites import metrics_site
+from gateway.control.watching import Watching
 from gateway.control.webhooks import Webhooks, receivers
 from gateway.errors import GatewayError, RecordingFailed, SecretUnavailable, SessionEnded, StoreFailed
 from gateway.identity import Identity, PasswordThreads
@@ -193,6 +194,11 @@ class Gateway:
             clock=self.clock,
         )
         self.approvals.watch(self.webhooks)
+        # Not those of the disk: whoever watches must not hold up a sync.
+        self._watchers = ThreadPool(minthreads=0, maxthreads=2, name="watching")
+        self.watching = Watching(
+            reactor=reactor, clock=self.clock, in_thread=partial(deferToThreadPool, reactor, self._watchers)
+        )
         self._ports: list[IListeningPort] = []
         self._operator_ports: list[IListeningPort] = []
         self.certificate_ends = tls.not_after
@@ -245,6 +251,7 @@ class Gateway:
         """Listen. Raises GatewayError that names what is wrong, with nothing left open."""
         raise_descriptor_limit()
         self._pool.start()
+        self._watchers.start()
         listeners = self.config.listeners
         opened: list[str] = []
         try:
@@ -387,6 +394,7 @@ class Gateway:
         self.readings.statement = config.limits.statement
         self.warnings = [*warnings(config), *self.recordings.warnings]
         self.reloads += 1
+        self.watching.look_again()
         self._say_loaded(by)
         self.audit.flush()
         self.manager.ready(self._serving())
@@ -432,12 +440,15 @@ class Gateway:
             except (GatewayError, TimeoutError) as error:
                 log.error("recordings not settled", problem=str(error))
         await self.webhooks.stop()
+        self.watching.stop()
         for sink in self.sinks:
             await sink.stop()
         for port in self._operator_ports:
             await maybeDeferred(port.stopListening)
         self.readings.long.stop()
         self._passwords.stop()
+        if self._watchers.started:
+            self._watchers.stop()
         if self._pool.started:
             self._pool.stop()
         for store in (self.approvals, self.vault):

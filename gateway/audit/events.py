@@ -203,8 +203,66 @@ class SessionKilled(Event, frozen=True):
         }
 
     def details(self) -> dict[str, object]:
-        access = self.session.access
-        return {"principal": bounded(access.principal.name), "target": bounded(access.target.name)}
+        return _who(self.session)
+
+
+class SessionWatched(Event, frozen=True):
+    """Somebody begins to watch a live session: all that is recorded of it from now on is shown to them.
+
+    session  the session that is watched
+    by       the auditor
+    offset   how long its recording was, bytes: what stands behind that is shown
+    address  the auditor's IP address, over TLS; empty: the local socket
+    """
+
+    class_uid = Class.API_ACTIVITY
+    activity_id = 2
+    severity = Severity.MEDIUM
+
+    session: SessionContext
+    by: str
+    offset: int
+    address: str = ""
+
+    def attributes(self) -> dict[str, object]:
+        return _watching(self.session, self.by, self.address)
+
+    def details(self) -> dict[str, object]:
+        return {**_who(self.session), "offset": self.offset}
+
+
+class SessionWatchEnded(Event, frozen=True):
+    """Somebody watches a session no more: they left, the session ended, or they were sent away.
+
+    session  the session that was watched
+    by       the auditor
+    events   how many events of its recording were shown
+    address  the auditor's IP address, over TLS; empty: the local socket
+    """
+
+    class_uid = Class.API_ACTIVITY
+    activity_id = 2
+
+    session: SessionContext
+    by: str
+    events: int
+    address: str = ""
+
+    def attributes(self) -> dict[str, object]:
+        return _watching(self.session, self.by, self.address)
+
+    def details(self) -> dict[str, object]:
+        return {**_who(self.session), "events": self.events}
+
+
+def _watching(session: SessionContext, by: str, address: str) -> dict[str, object]:
+    watched = {"uid": session.session, "type": "session"}
+    return {**administration(by, "sessions.watch", address), "resources": [watched]}
+
+
+def _who(session: SessionContext) -> dict[str, object]:
+    access = session.access
+    return {"principal": bounded(access.principal.name), "target": bounded(access.target.name)}
 
 
 class TokensResolved(Event, frozen=True):
@@ -760,6 +818,8 @@ CATALOGUE: tuple[type[Event], ...] = (
     ConfigurationRefused,
     AdministrativeAct,
     SessionKilled,
+    SessionWatched,
+    SessionWatchEnded,
     TokensResolved,
     AuthenticationSucceeded,
     AuthenticationFailed,

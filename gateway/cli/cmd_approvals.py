@@ -65,6 +65,33 @@ def list_(state: str, where: Where, as_json: bool) -> None:
 
 
 @approvals.command()
+@gateway_options
+@json_option
+def watch(where: Where, as_json: bool) -> None:
+    """Requests that concern you: open ones, then each as it is made, voted on or settled. Ctrl-C ends it.
+
+    With --json each is a line.
+    """
+    from gateway.cli.control import control, path
+    from gateway.cli.output import ellipsis, say, say_json_line, until_interrupted, when
+
+    with until_interrupted():
+        for line in control(where).watch(path("approvals", "watch")):
+            one = line.approval
+            if one is None:
+                continue
+            if as_json:
+                say_json_line(one)
+                continue
+            yeses = ", ".join(f"{term.counted} of {term.needed}" for term in one.terms)
+            what = "a session" if one.kind == "session" else ellipsis(one.statement)
+            until = f"until {when(one.deadline)}" if one.state == "pending" else one.reason
+            yours = "  yours to decide" if one.may_decide else ""
+            said = (when(line.time), one.id, one.state, one.principal, one.target, yeses, until + yours, what)
+            say("  ".join(part for part in said if part))
+
+
+@approvals.command()
 @click.argument("request")
 @gateway_options
 @json_option

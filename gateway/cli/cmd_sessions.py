@@ -79,6 +79,36 @@ def show(session: str, where: Where, as_json: bool) -> None:
 
 @sessions.command()
 @click.argument("session")
+@gateway_options
+@json_option
+def watch(session: str, where: Where, as_json: bool) -> None:
+    """Follow one live session from now on, until it ends or you press Ctrl-C: what it asks, what is decided, how much
+    it gets.
+
+    For auditors; the audit log says who watched whom. What callers wrote has a bar in front and is escaped. With
+    --json each event is a line, as its recording has it.
+    """
+    from gateway.cli.control import control, path
+    from gateway.cli.output import say, say_json_line, until_interrupted
+    from gateway.recording.export import show_event
+
+    with until_interrupted():
+        for line in control(where).watch(path("sessions", session, "watch")):
+            if as_json:
+                if line.recorded is not None:
+                    say_json_line(line.recorded)
+            elif line.recorded is not None:
+                for text in show_event(line.recorded["time"], line.recorded):
+                    click.echo(text)
+            elif line.session is not None:
+                one = line.session
+                say(f"watching {one.id}: {one.principal} from {one.address} on {one.target} as {one.role}")
+            else:
+                say(line.reason)
+
+
+@sessions.command()
+@click.argument("session")
 @reason_option("Words for the caller, the recording and the audit log.")
 @gateway_options
 @json_option

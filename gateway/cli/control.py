@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.config import load_yaml
 from gateway.config.schema import MainFile
-from gateway.control.messages import Refusal
+from gateway.control.messages import Refusal, Watched
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ T = TypeVar("T")
 
 TIMEOUT = 60.0
 """Seconds; a reload of 10,000 targets and a large policy takes some."""
+
+SILENCE = 20.0
+"""Seconds without a line, of an answer that goes on, until its gateway counts as gone: a heartbeat comes every 5."""
+
+MAX_LINE = 8 * 1024 * 1024
+"""Bytes; an event of a recording is 1 MiB at most."""
 
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes; 5,000 sessions are about 3 MiB."""
@@ -104,16 +110,45 @@ class Control:
             raise GatewayError(f"no gateway answers at {self._where}: {_why(error)}", hint=self._mend(error)) from error
         finally:
             connection.close()
+        if response.status == 200:
+            return self._decoded(data, into)
+        refusal = self._decoded(data, Refusal)
+        raise GatewayError(refusal.problem, hint=refusal.mend)
+
+    def watch(self, path: str) -> Iterator[Watched]:
+        """The lines of an answer that goes on, without heartbeats, until what is watched is over."""
+        connection = self._connect()
+        connection.timeout = SILENCE
         try:
-            if response.status == 200:
-                return msgspec.json.decode(data, type=into)
-            refusal = msgspec.json.decode(data, type=Refusal)
+            connection.request("GET", path)
+            response = connection.getresponse()
+            if response.status != 200:
+                refusal = self._decoded(response.read(MAX_ANSWER), Refusal)
+                raise GatewayError(refusal.problem, hint=refusal.mend)
+            while line := response.readline(MAX_LINE):
+                watched = self._decoded(line, Watched)
+                if watched.event == "dropped":
+                    raise GatewayError(f"the gateway watches no more: {watched.reason}")
+                if watched.event != "heartbeat":
+                    yield watched
+                if watched.event == "ended":
+                    return
+        except TimeoutError as error:
+            raise GatewayError(f"the gateway at {self._where} fell silent", hint="see whether it runs") from error
+        except (OSError, HTTPException) as error:
+            raise GatewayError(f"no gateway answers at {self._where}: {_why(error)}", hint=self._mend(error)) from error
+        finally:
+            connection.close()
+        raise GatewayError(f"the gateway at {self._where} is gone", hint="see whether it runs")
+
+    def _decoded(self, data: bytes, into: type[T]) -> T:
+        try:
+            return msgspec.json.decode(data, type=into)
         except msgspec.DecodeError as error:
             raise GatewayError(
                 f"the gateway at {self._where} gave an answer that this version does not understand: {error}",
                 hint="use the `ostiary` of the version that runs",
             ) from error
-        raise GatewayError(refusal.problem, hint=refusal.mend)
 
 
 def path(*parts: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
@@ -42,6 +43,20 @@ def say(text: str) -> None:
 def say_json(value: object) -> None:
     """ASCII only, so that no terminal obeys anything in it."""
     click.echo(json.dumps(msgspec.to_builtins(value), indent=2))
+
+
+def say_json_line(value: object) -> None:
+    """As `say_json`, in one line."""
+    click.echo(json.dumps(msgspec.to_builtins(value), separators=(",", ":")))
+
+
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Ctrl-C is how what goes on is ended: no complaint, exit status 0."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(err=True)
 
 
 def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

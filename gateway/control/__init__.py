@@ -18,6 +18,13 @@ The API, a request's way through it:
     reading    body and query as a route's types
     openapi    the table of routes as a description for programs
     acts       the acts, by subject
+    pages      the page that a notice links to
+    watching   answers that go on, line by line; sources: what can be watched
+
+Towards whoever is on call:
+
+    notices    what is told of a request for approval, and how it is signed
+    webhooks   its way to each receiver
 
 Every act and every refusal is an audit event before it takes effect, and so is the showing of what sessions ask and
 show. Looking at the gateway's state is not.

@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from gateway.audit.event import Event
 from gateway.audit.events import AdministrativeAct, AuthenticationFailed
-from gateway.control.acts import approvals, locks, sessions, tokens
+from gateway.control.acts import approvals, locks, pages, sessions, tokens, watching
 from gateway.control.acts import gateway as whole
 from gateway.control.callers import Caller, on_socket, over_tls
 from gateway.control.messages import Refusal
@@ -50,6 +50,8 @@ ROUTES: tuple[Route, ...] = (
     *whole.ROUTES,
     *sessions.ROUTES,
     *approvals.ROUTES,
+    *watching.ROUTES,
+    *pages.ROUTES,
     *locks.ROUTES,
     *tokens.ROUTES,
     Route(
@@ -153,8 +155,8 @@ class _Door:
                 mend = "see identity.socket and roles in ostiary.yaml, and what `ostiary locks list` shows an operator"
                 raise Refused(HTTPStatus.FORBIDDEN, refusal, mend, audited=True)
             query, body = read_query(request, route), read_body(request, route)
-            still = partial(self._still_refused, route, request.channel.transport)
-            asked = Asked(self._gateway, caller, route, subject, body, query, still)
+            again = partial(self._admit, route, request.channel.transport)
+            asked = Asked(self._gateway, caller, route, subject, body, query, again)
             given = route.serve(asked)
         except Refused as refused:
             if refused.audited:
@@ -191,12 +193,13 @@ class _Door:
         lock = self._gateway.approvals.locked(caller.name, "") if caller.known else None
         return caller.refusal(route.right) if lock is None else lock.message
 
-    def _still_refused(self, route: Route, transport: Any) -> str | None:
-        """As `_refusal`, of whoever is proven on the connection by now."""
-        try:
-            return self._refusal(self._caller(transport), route)
-        except Refused as refused:
-            return refused.refusal.problem
+    def _admit(self, route: Route, transport: Any) -> Caller:
+        """Whoever is proven on the connection by now, and may use the route. Raises Refused."""
+        caller = self._caller(transport)
+        refusal = self._refusal(caller, route)
+        if refusal is not None:
+            raise Refused(HTTPStatus.FORBIDDEN, refusal)
+        return caller
 
     def _hear(self, who: str) -> None:
         """Raises Refused when too much was heard of, or refused to, this one lately."""

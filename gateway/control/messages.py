@@ -6,7 +6,7 @@ What a type says here is what the API's description says (`openapi`), down to bo
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -238,6 +238,26 @@ class ApprovalAnswer(msgspec.Struct, frozen=True):
     approval: Approval
     text: str
     parameters: tuple[str | None, ...]
+
+
+class Watched(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of an answer that goes on.
+
+    event     ``watching`` (from here on; always first), ``request`` (it is open, or was made, voted on or settled),
+              ``recorded``, ``heartbeat`` (every 5 seconds), ``ended`` (what was watched is over), ``dropped`` (the
+              watcher is sent away)
+    approval  a request, as it is now
+    session   that is watched
+    recorded  an event of its recording, as that has it (docs/recording-format.md)
+    reason    why it ended
+    """
+
+    event: Literal["watching", "request", "recorded", "heartbeat", "ended", "dropped"]
+    time: float
+    approval: Approval | None = None
+    session: Session | None = None
+    recorded: Any = None
+    reason: str = ""
 
 
 class VoteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

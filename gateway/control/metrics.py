@@ -125,6 +125,7 @@ class GatewayCollector(Collector):
             notices.add_metric([state.name, "failed"], state.failed)
             waiting.add_metric([state.name], state.waiting)
         yield from (notices, waiting)
+        yield _gauge("ostiary_watchers", "Answers that go on: who watches.", len(self._gateway.watching))
 
 
 def registry(gateway: Running) -> CollectorRegistry:

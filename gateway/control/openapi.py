@@ -105,7 +105,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
 def _operation(route: Route, of: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": route.act,
-        "tags": [route.path.split("/")[2].removesuffix(".json")],
+        "tags": [route.path.removeprefix("/v1").split("/")[1].removesuffix(".json")],
         "summary": route.says,
         "description": _for_whom(route.right),
     }

@@ -6,7 +6,7 @@ Serving, the description (`openapi`) and the tests of who may what all read that
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Literal, Protocol
 
@@ -38,7 +38,7 @@ class Stream(Protocol):
         """Write to ``request`` (a twisted.web Request, its head is sent) from now on, and finish it.
 
         The caller may leave (``request.notifyFinish``) and may read slowly (``request.registerProducer``). A right may
-        be lost while it goes on: `Asked.refusal` looks again.
+        be lost while it goes on: `Asked.again` looks again.
         """
 
 
@@ -52,8 +52,12 @@ class Asked:
     subject: str
     body: Any
     query: Any
-    refusal: Callable[[], str | None]
-    """Why the caller may not, by what is in force at that moment; None while it may."""
+    admit: Callable[[], Caller]
+    """Who asks, and may, by what is in force at that moment. Raises Refused."""
+
+    def again(self) -> Asked:
+        """The same request as it would be admitted now. Raises Refused."""
+        return replace(self, caller=self.admit())
 
     def say(self, event: Event) -> None:
         """In the kernel before anything is done. Raises RecordingFailed."""

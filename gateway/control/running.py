@@ -9,6 +9,7 @@ from gateway.audit import AuditLog
 from gateway.audit.sinks import SinkStatus
 from gateway.config import Config
 from gateway.control.counted import CountedSessions
+from gateway.control.watching import Watching
 from gateway.control.webhooks import WebhookStatus
 from gateway.identity import Identity
 from gateway.recording import Recordings
@@ -95,6 +96,8 @@ class Running(Protocol):
     def sinks(self) -> Sequence[Sink]: ...
     @property
     def webhooks(self) -> Notifier: ...
+    @property
+    def watching(self) -> Watching: ...
     @property
     def catalogues(self) -> Iterable[Database]: ...
     @property

@@ -10,6 +10,7 @@ sealer.py     the sealer itself: another process, with another user, and nothing
 keys.py       the signing key and its public half
 reader.py     Recording: one pass over a file, with limits against hostile ones
 verify.py     verify() and its Report
+tail.py       Tail: a recording as it grows, for those who watch
 export.py     show (text), export (JSON lines)
 listing.py    which recordings there are
 """
@@ -18,6 +19,7 @@ from gateway.recording.events import SessionHeader, operation_constant
 from gateway.recording.export import export, show
 from gateway.recording.format import ClosingHead, Finding, RecordingDamaged
 from gateway.recording.listing import Listed, listing
+from gateway.recording.tail import Tail
 from gateway.recording.verify import Report, verify
 from gateway.recording.writer import Recorded, Recorder, Recordings
 
@@ -31,6 +33,7 @@ __all__ = [
     "Recordings",
     "Report",
     "SessionHeader",
+    "Tail",
     "export",
     "listing",
     "operation_constant",

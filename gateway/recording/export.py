@@ -26,7 +26,7 @@ def show(path: Path) -> Iterator[str]:
     file, size = _open(path)
     with file:
         for event in Recording(file, size):
-            yield from _show_event(event)
+            yield from show_event(event.time, event.fields)
 
 
 def export(path: Path) -> Iterator[bytes]:
@@ -76,23 +76,22 @@ def _export_blobs(path: Path, event: Event) -> Iterator[bytes]:
                 offset += len(chunk)
 
 
-def _show_event(event: Event) -> Iterator[str]:
-    when = datetime.fromtimestamp(event.time, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
-    operation = event.fields.get("operation")
+def show_event(time: float, fields: Mapping[str, object]) -> Iterator[str]:
+    """One event as lines of text, without newlines."""
+    when = datetime.fromtimestamp(time, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    operation = fields.get("operation")
     which = "" if operation is None else f" #{_value(operation)}"
-    others = "  ".join(
-        f"{printable(key)}={_value(value)}" for key, value in event.fields.items() if key not in OWN_LINES
-    )
-    yield f"{when}  {printable(event.kind)}{which}  {others}".rstrip()
-    text = event.fields.get("text")
+    others = "  ".join(f"{printable(key)}={_value(value)}" for key, value in fields.items() if key not in OWN_LINES)
+    yield f"{when}  {_value(fields['event'])}{which}  {others}".rstrip()
+    text = fields.get("text")
     if isinstance(text, str):
         # The bar in front of every line: no text can pass for a line of ours.
         for line in text.split("\n"):
             yield f"    | {printable(line)}"
     elif text is not None:
         yield f"    | {_value(text)}"
-    if "parameters" in event.fields:
-        yield f"    parameters: {_value(event.fields['parameters'])}"
+    if "parameters" in fields:
+        yield f"    parameters: {_value(fields['parameters'])}"
 
 
 def _value(value: object) -> str:

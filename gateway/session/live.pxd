@@ -18,4 +18,5 @@ cdef class LiveSession:
     cdef public object left
     cdef public object grant
     cdef public object runs_by
+    cdef public object written
     cdef object __weakref__

@@ -19,6 +19,7 @@ class LiveSession:
     left         whether the caller has left, where nobody reads what it sends
     grant        the approval that let it in, None: it needed none
     runs_by      whether something is under way that an approval let go
+    written      how long its recording is, bytes: there a frame ends
     """
 
     def __init__(
@@ -40,6 +41,11 @@ class LiveSession:
         self.left: Callable[[], bool] = _no
         self.grant: str | None = None
         self.runs_by: Callable[[str], bool] = _nothing
+        self.written: Callable[[], int] = _none
+
+
+def _none() -> int:
+    return 0
 
 
 def _yes() -> bool:

@@ -477,6 +477,7 @@ def open_corridor(
         recorder.close("the audit log failed")
         raise
     live.gone = corridor.gone
+    live.written = lambda: recorder.size
     live.grant = admitted.grant.id if admitted.grant is not None else None
     gate.live.enter(live)
     live.expires = expires

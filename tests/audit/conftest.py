@@ -96,6 +96,8 @@ def one_of_each(context: SessionContext, alice: Principal, operation: Operation)
         e.ConfigurationRefused("SIGHUP", "orders.yaml:3:\n  allow:\n    unknown key"),
         e.AdministrativeAct("olivia", "configuration.reload", "", False, "not an operator"),
         e.SessionKilled(context, "olivia", "incident 12"),
+        e.SessionWatched(context, "aude", 88_123, "192.0.2.8"),
+        e.SessionWatchEnded(context, "aude", 12),
         e.TokensResolved("aude", ("tok_" + "0" * 32, "tok_" + "1" * 32), 1, "incident 12"),
         e.AuthenticationSucceeded(session, alice, "192.0.2.7"),
         e.AuthenticationFailed(session, "mallory", "2001:db8::1", "password", "wrong password"),

@@ -27,6 +27,7 @@ from gateway.config.schema import (
     Tls,
 )
 from gateway.control.counted import CountedSessions
+from gateway.control.watching import Watching
 from gateway.control.webhooks import WebhookStatus
 from gateway.errors import ConfigError, GatewayError, Problem
 from gateway.identity import Identity
@@ -159,6 +160,7 @@ class FakeGateway:
         self.service = FixedLogins()
         self.sinks: list[FixedSink] = []
         self.webhooks = FixedWebhooks()
+        self.watching = Watching(reactor=self.reactor, clock=self.clock, in_thread=run_at_once)
         self.catalogues: list[FixedDatabase] = []
         self.reloaded_by: list[str] = []
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from gateway.control import api
 from gateway.control.api import control_site
 from gateway.control.pace import REFUSALS, REQUESTS
-from gateway.control.route import Asked, Route
+from gateway.control.route import Asked, Refused, Route
 from gateway.control.sites import QuietSite
 from gateway.store.requests import Lock
 
@@ -27,6 +27,7 @@ PATHS = [
     ("POST", "/v1/sessions/abc/kill"),
     ("POST", "/v1/reload"),
     ("POST", "/v1/tokens/resolve"),
+    ("GET", "/v1/sessions/abc/watch"),
 ]
 ACTS = PATHS[3:5]
 
@@ -277,7 +278,11 @@ class Counting:
         self.line()
 
     def line(self) -> None:
-        refusal = self.asked.refusal()
+        refusal = None
+        try:
+            assert self.asked.again().caller == self.asked.caller
+        except Refused as refused:
+            refusal = refused.refusal.problem
         self.request.write(b'{"refusal":%b}\n' % json.dumps(refusal).encode())
         if refusal is not None:
             self.request.finish()

@@ -75,6 +75,7 @@ def test_webhooks(gateway: FakeGateway) -> None:
     assert value(gateway, "ostiary_notices_total", webhook="oncall", outcome="delivered") == 12
     assert value(gateway, "ostiary_notices_total", webhook="oncall", outcome="failed") == 3
     assert value(gateway, "ostiary_notices_waiting", webhook="oncall") == 1
+    assert value(gateway, "ostiary_watchers") == 0
 
 
 def test_evidence(gateway: FakeGateway) -> None:

@@ -91,7 +91,7 @@ def test_what_is_sent_is_refused_when_it_says_more() -> None:
 def test_the_page_for_operators_lists_every_route() -> None:
     page = (DOCS / "operating.md").read_text()
     section = page.partition("## The control API")[2].partition("\n## ")[0]
-    listed = re.findall(r"^\| `([A-Z]+) (/v1/\S+)` \|", section, re.MULTILINE)
+    listed = re.findall(r"^\| `([A-Z]+) (/\S+)` \|", section, re.MULTILINE)
     assert listed == [(route.method, route.path) for route in ROUTES]
     for status in {*map(int, REFUSED), 405} - {500}:
         assert str(status) in section, status

@@ -32,8 +32,10 @@ from session.asked import DORA, subject, terms
 from support.pki import Pki
 
 from gateway.control.api import ROUTES, control_site
+from gateway.control.pages import HTML
 from gateway.control.route import Route
 from gateway.control.sites import QuietSite
+from gateway.recording import SessionHeader
 from gateway.secrets import Secret
 from gateway.store import TokenVault
 from gateway.store.requests import Lock
@@ -71,7 +73,10 @@ MAY: dict[str, set[str]] = {
     "sessions.list": LOOKING,
     "sessions.show": LOOKING,
     "sessions.kill": OPERATORS,
+    "sessions.watch": {"auditor"},
     "approvals.list": KNOWN,
+    "approvals.watch": KNOWN,
+    "approvals.page": {*LOOKING, "approver", "asker"},
     "approvals.show": {*LOOKING, "approver", "asker"},
     "approvals.approve": {"approver"},
     "approvals.deny": {"approver"},
@@ -87,12 +92,13 @@ MAY: dict[str, set[str]] = {
 
 HIDDEN: dict[str, set[str]] = {
     "approvals.show": {"anybody", "break glass"},
+    "approvals.page": {"anybody", "break glass"},
     "approvals.approve": {"anybody", "break glass"},
     "approvals.deny": {"anybody", "break glass"},
 }
 """Who gets a 404: for them there is no such thing. Everybody else gets a 403."""
 
-UNAUDITED = {"approvals.show"}
+UNAUDITED = {"approvals.show", "approvals.page"}
 """Whose 404 leaves no trace: somebody looked for what is not theirs, and learned nothing."""
 
 
@@ -122,6 +128,9 @@ class World:
 def world(gateway: FakeGateway) -> World:
     gateway.reactor.rightNow = time.time()  # certificates are valid now
     session, told = gateway.session()
+    header = SessionHeader(session.id, session.access, session.started, "d" * 64)
+    recorder = gateway.recordings.begin(header, on_failure=told.append)
+    session.written = lambda: recorder.size
     approvals = gateway.approvals
     approved = approvals.request(subject("alice", "a" * 64), (terms(),))
     approvals.decide(approved.id, DORA, yes=True)
@@ -133,7 +142,9 @@ def world(gateway: FakeGateway) -> World:
     ids = {
         "sessions.show": session.id,
         "sessions.kill": session.id,
+        "sessions.watch": session.id,
         "approvals.show": request.id,
+        "approvals.page": request.id,
         "approvals.approve": request.id,
         "approvals.deny": request.id,
         "grants.revoke": approved.id,
@@ -214,7 +225,10 @@ def test_who_may(world: World, callers: tuple[list[str], By], route: Route) -> N
     for caller in allowed:
         answer = world.ask(route, by(caller))
         assert answer.code == 200, (caller, answer.body)
-        msgspec.json.decode(answer.body, type=route.answer)
+        if route.streams == HTML:
+            assert world.ids[route.act].encode() in answer.body
+        else:  # of what goes on: its first line
+            msgspec.json.decode(answer.body.partition(b"\n")[0], type=route.answer)
     if route.method == "POST" and route.act != "tokens.resolve":
         assert allowed
         assert world.state() != before

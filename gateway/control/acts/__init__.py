@@ -4,6 +4,8 @@
     sessions   live sessions: list, show, kill
     approvals  requests to approvers, their votes, the grants that came of them
     locks      keeping somebody out
+    watching   answers that go on: requests as they change, a live session
+    pages      what a browser shows
     tokens     values behind tokens
 
 An act that changes something is written to the audit log before it takes effect, by the act itself or by the service

@@ -28,8 +28,8 @@ half (20 MB), in which no session goes on."""
 def list_(asked: Asked) -> m.Approvals:
     query: m.ApprovalsQuery = asked.query
     every = asked.gateway.approvals.requests()
-    found = [one for one in every if query.state in (None, one.state) and _concerns(asked, one)]
-    listed = tuple(_approval(asked, one) for one in found[-MAX_LISTED:])
+    found = [one for one in every if query.state in (None, one.state) and concerns(asked, one)]
+    listed = tuple(approval(asked, one) for one in found[-MAX_LISTED:])
     return m.Approvals(asked.gateway.clock(), listed, len(found) - len(listed))
 
 
@@ -76,13 +76,14 @@ def revoke(asked: Asked) -> m.Revoked:
 def _find(asked: Asked) -> Request:
     """Raises Refused, in the same words and with the same trace whether there is none or it is none of theirs."""
     request = asked.gateway.approvals.find(asked.subject)
-    if request is None or not _concerns(asked, request):
+    if request is None or not concerns(asked, request):
         mend = "`ostiary approvals list` shows those that concern you"
         raise Refused(HTTPStatus.NOT_FOUND, "there is no such request", mend, audited=asked.route.method == "POST")
     return request
 
 
-def _concerns(asked: Asked, request: Request) -> bool:
+def concerns(asked: Asked, request: Request) -> bool:
+    """Whether the caller may know of it."""
     caller = asked.caller
     return (
         caller.has("look")
@@ -93,10 +94,11 @@ def _concerns(asked: Asked, request: Request) -> bool:
 
 def _answer(asked: Asked, request: Request) -> m.ApprovalAnswer:
     subject = request.subject
-    return m.ApprovalAnswer(asked.gateway.clock(), _approval(asked, request), subject.text, subject.parameters)
+    return m.ApprovalAnswer(asked.gateway.clock(), approval(asked, request), subject.text, subject.parameters)
 
 
-def _approval(asked: Asked, request: Request) -> m.Approval:
+def approval(asked: Asked, request: Request) -> m.Approval:
+    """As the caller sees it."""
     subject, counted = request.subject, dict(request.counted)
     return m.Approval(
         id=request.id,
