@@ -5,6 +5,7 @@ The statements that are sent as they are stand in tests/corpora/clients.yaml.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from io import StringIO
@@ -27,8 +28,8 @@ from support.rawclient import Received
 from support.ways import Way
 
 DATA = Path(__file__).resolve().parents[1] / "corpora" / "clients.yaml"
-JDBC = Path("/usr/share/java/postgresql.jar")
-"""Debian's libpostgresql-jdbc-java."""
+JDBC = Path(os.environ.get("PGJDBC_JAR", "/usr/share/java/postgresql.jar"))
+"""Debian's libpostgresql-jdbc-java, or another."""
 
 
 class Command(msgspec.Struct, forbid_unknown_fields=True):
