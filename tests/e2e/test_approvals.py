@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from support import approving, calling
@@ -118,3 +119,54 @@ def test_a_client_that_is_killed_while_it_waits(client: Caller, approver: Approv
     wait_until(lambda: not approver.sessions(principal="bob"), what="the session is gone")
     assert approver.ask("POST", f"approvals/{request}/approve")[0] == 409
     assert len(truth.ids()) == approving.ROWS
+
+
+def test_an_equal_question_is_asked_once_and_answered_for_one(
+    gateway: Ostiary, approver: Approver, bob: Issued, truth: Ledger
+) -> None:
+    statement = "delete from entries where id = 1"
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(calling.caller("psycopg", gateway, bob, database=approving.DATABASE)) for _ in range(2)
+        ]
+        for client in clients:
+            client.next("ready")
+            client.run(statement)
+            client.next("notice")
+        request = approver.asked()
+        clients[0].kill()
+        wait_until(lambda: len(approver.sessions(principal="bob")) == 1, what="one session")
+        assert approver.asked() == request, "the other one still waits for it"
+        approver.approve(request)
+        assert clients[1].ended() == ("00000", "1")
+        truth.refill()
+        clients[1].run(statement)
+        assert approver.asked() != request
+        assert 1 in truth.ids()
+
+
+@pytest.mark.parametrize("ends", [Ostiary.stop, Ostiary.kill])
+def test_a_gateway_that_is_restarted_meanwhile(
+    ends: Callable[[Ostiary], object], gateway: Ostiary, approver: Approver, bob: Issued, truth: Ledger
+) -> None:
+    """The question survives, and so does the answer, for one use."""
+    statement = "delete from entries where id = 1"
+    with calling.caller("psycopg", gateway, bob, database=approving.DATABASE) as first:
+        first.next("ready")
+        first.run(statement)
+        request = approver.asked()
+        ends(gateway)
+        assert first.ended()[0] in ("57P01", "08006")
+    gateway.start()
+    approver.approve(request)
+    ends(gateway)
+    gateway.start()
+    assert 1 in truth.ids()
+    with calling.caller("psycopg", gateway, bob, database=approving.DATABASE) as second:
+        second.next("ready")
+        second.run(statement)
+        assert second.ended() == ("00000", "1")
+        assert 1 not in truth.ids()
+        second.run(statement)
+        approver.deny(approver.asked())
+        assert second.ended()[0] == "42501"
