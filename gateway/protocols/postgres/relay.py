@@ -149,6 +149,11 @@ class Relay:
         return any(entry.kind in b"QSF" for entry in self._sent)
 
     @property
+    def rest_of_row(self) -> int:
+        """Bytes of a row that the client has the beginning of, until it could read another message."""
+        return self._server_through
+
+    @property
     def is_moot(self) -> bool:
         """What is asked belongs to a batch of which the target has refused an earlier message: it is skipped."""
         return self._skipping and self.ask is not None

@@ -20,6 +20,7 @@ cdef class Traffic:
     cdef public bint _committing
     cdef public bint _syncing
     cdef public bint _over
+    cdef public object _ending
     cdef public object _cancelling
     cdef public object _soon
     cdef public object _to_commit

@@ -33,6 +33,10 @@ log = structlog.get_logger()
 CANCEL_TIMEOUT = 10.0
 """Seconds for a cancel request at the target."""
 
+LAST_ROW = 1.0
+"""Seconds that a session which is ended may take for the rest of the row that its client has begun to read: what comes
+in the middle of a row is not read as the reason. The target, whose statement is cancelled, sends the rest at once."""
+
 
 class _Producer(Protocol):
     def pauseProducing(self) -> None: ...
@@ -108,6 +112,7 @@ class Traffic:
         self._committing = False
         self._syncing = False
         self._over = False
+        self._ending: Exception | None = None
         self._cancelling = DeferredLock()
         self._soon = dialler.soon
         self._to_commit = self._commit  # bound once: it is asked for with each operation
@@ -125,6 +130,8 @@ class Traffic:
     # --- bytes ------------------------------------------------------------------------------------------------
 
     def client_received(self, data: bytes) -> None:
+        if self._over:
+            return
         try:
             self._relay.receive_client(data)
             self._turn()
@@ -132,6 +139,9 @@ class Traffic:
             self.end(error)
 
     def upstream_received(self, data: bytes) -> None:
+        if self._over:
+            self._last_row(data)
+            return
         try:
             self._relay.receive_server(data)
             self._turn()
@@ -141,12 +151,14 @@ class Traffic:
     def client_lost(self, reason: Failure) -> None:
         """The client is gone. What it had sent is on its way; the target ends its session as for any client."""
         if self._over:
+            self._say_goodbye()
             return
         self._finish("the client left" if self._relay.terminated else "the client's connection broke")
         self._server.loseConnection()
 
     def upstream_lost(self, reason: Failure) -> None:
         if self._over:
+            self._say_goodbye()
             return
         self._finish("the target closed the connection")
         self._client.loseConnection()
@@ -377,6 +389,8 @@ class Traffic:
     def end(self, error: BaseException) -> None:
         """End the session and tell the client why. May be called more than once."""
         if self._over:
+            if self._corridor.stopping:
+                self._say_goodbye()
             return
         session = self._corridor.admitted.session
         if isinstance(error, GatewayError | PeerError):
@@ -384,14 +398,41 @@ class Traffic:
         else:
             log.error("session failed", session=session, exc_info=error)
         busy = not self._relay.idle and not self._asking.waiting
-        if not isinstance(error, Exception):
-            error = SessionEnded("the gateway failed and ended this session")
-        self._client.write(errors.fatal(error))
         if busy:
             try:
                 self.cancel("gateway")
             except GatewayError:
                 log.error("not cancelled: that can't be recorded", session=session)
+        self._over = True
+        failed = SessionEnded("the gateway failed and ended this session")
+        self._ending = error if isinstance(error, Exception) else failed
+        if isinstance(error, SessionEnded) and self._relay.rest_of_row and not self._corridor.stopping:
+            self._dialler.later(LAST_ROW, self._say_goodbye)
+        else:
+            self._say_goodbye()
+
+    def _last_row(self, data: bytes) -> None:
+        """What the client has begun to read goes on up to its end, and to the recording, as rows do."""
+        if self._ending is None:
+            return
+        relay = self._relay
+        try:
+            relay.receive_server(data[: relay.rest_of_row])
+            if relay.kept:
+                self._keep()
+            self._to_client()
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self._ending = error
+            self._say_goodbye()
+            return
+        if not relay.rest_of_row:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        error, self._ending = self._ending, None
+        if error is None:
+            return
+        self._client.write(errors.fatal(error))
         self._finish(str(error))
         self._client.loseConnection()
         self._server.abortConnection()

@@ -271,6 +271,7 @@ class Dialler:
     def __init__(self, reactor: Any, clock: Callable[[], float]) -> None:
         self.reactor = reactor
         loop = loop_of(reactor)
+        self.later: Callable[[float, Callable[[], None]], object] = reactor.callLater
         self.soon = Soon(loop.call_soon if loop is not None else partial(reactor.callLater, 0))
         self.in_thread: Callable[[Callable[[bytes], bytes], bytes], Deferred[bytes]] = partial(
             deferToThreadPool, reactor, reactor.getThreadPool()

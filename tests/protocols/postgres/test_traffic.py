@@ -30,12 +30,13 @@ from protocols.postgres.talk import (
 )
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from gateway.errors import LimitReached, RecordingFailed, SessionEnded, StoreFailed, TargetUnavailable
 from gateway.model import Operation, Verdict
 from gateway.protocols.postgres.state import Ask
-from gateway.protocols.postgres.traffic import Traffic, Valve
+from gateway.protocols.postgres.traffic import LAST_ROW, Traffic, Valve
 
 
 class FakeTransport:
@@ -95,6 +96,10 @@ class FakeDialler:
     threads: list[Callable[[], None]] = field(default_factory=list)
     cancelled: list[tuple[int, bytes]] = field(default_factory=list)
     answer: Deferred[None] | None = None
+    clock: Clock = field(default_factory=Clock)
+
+    def later(self, seconds: float, work: Callable[[], None]) -> object:
+        return self.clock.callLater(seconds, work)
 
     def soon(self, work: Callable[[], None]) -> None:
         self.waiting.append(work)
@@ -152,6 +157,7 @@ class FakeCorridor(talk.Corridor):
         self.audit = FakeAudit()
         self.closed: list[str] = []
         self.ended: list[tuple[int, str, int]] = []
+        self.kept = b""
         self.live = SimpleNamespace()
         self.approvals: Any = None
         self.stopping = False
@@ -172,6 +178,9 @@ class FakeCorridor(talk.Corridor):
         self, number: int, status: str, rows: int, size: int, columns: object, masked: tuple[str, ...] = ()
     ) -> None:
         self.ended.append((number, status, rows))
+
+    def rows(self, number: int, data: bytes) -> None:
+        self.kept += data
 
     def close(self, reason: str) -> None:
         self.closed.append(reason)
@@ -230,7 +239,7 @@ class Session:
             parameters=[(b"client_encoding", b"UTF8")],
         )
         made: Any = (self.dialler, self.client, upstream, self.corridor, self.reading)
-        self.traffic = Traffic(*made, application_name=b"ostiary/alice", results=False, on_end=self._ended)
+        self.traffic = Traffic(*made, application_name=b"ostiary/alice", results=True, on_end=self._ended)
 
     def _ended(self) -> None:
         self.ends += 1
@@ -552,6 +561,65 @@ def test_an_end_from_outside_is_explained_once() -> None:
     assert session.dialler.cancelled == [], "nothing was under way"
     session.traffic.client_lost(LOST)
     assert session.corridor.closed == ["maintenance"]
+
+
+ROW = row(b"x" * 100)
+
+
+def in_the_middle_of_a_row() -> Session:
+    session = Session()
+    session.says(query(b"select 1"))
+    answer = described(b"a") + ROW[:40]
+    assert session.answers(answer) == answer
+    return session
+
+
+def test_the_reason_comes_behind_the_row_that_the_client_reads() -> None:
+    session = in_the_middle_of_a_row()
+    session.traffic.end(SessionEnded("maintenance"))
+    assert (session.client.take(), session.client.gone) == (b"", None)
+    assert session.dialler.cancelled == [(7, b"real")], "so that the target sends the rest at once"
+    assert session.answers(ROW[40:60]) == ROW[40:60]
+    told = session.answers(ROW[60:] + ROW + ready())
+    assert told.startswith(ROW[60:])
+    assert kinds(told[len(ROW) - 60 :]) == "E"
+    assert (session.client.gone, session.target.gone) == ("lost", "aborted")
+    assert session.corridor.closed == ["maintenance"]
+    assert session.corridor.kept == ROW
+    session.dialler.clock.advance(LAST_ROW)
+    assert session.client.take() == b""
+
+
+def test_what_it_says_meanwhile_goes_nowhere() -> None:
+    session = in_the_middle_of_a_row()
+    session.traffic.end(SessionEnded("maintenance"))
+    assert session.says(query(b"select 2")) == b""
+    assert len(session.corridor.asked) == 1
+
+
+@pytest.mark.parametrize("comes", ["nothing", "client leaves", "target leaves", "gateway stops"])
+def test_the_rest_of_a_row_is_not_awaited_for_long(comes: str) -> None:
+    session = in_the_middle_of_a_row()
+    session.traffic.end(SessionEnded("maintenance"))
+    if comes == "nothing":
+        session.dialler.clock.advance(LAST_ROW)
+    elif comes == "client leaves":
+        session.traffic.client_lost(LOST)
+    elif comes == "target leaves":
+        session.traffic.upstream_lost(LOST)
+    else:
+        session.corridor.stopping = True
+        session.traffic.end(SessionEnded("the gateway is being stopped"))
+    assert session.corridor.closed == ["maintenance"]
+    assert (session.client.gone, session.target.gone, session.ends) == ("lost", "aborted", 1)
+
+
+@pytest.mark.parametrize("error", [RecordingFailed("the disk is gone"), SessionEnded("the gateway is being stopped")])
+def test_nothing_more_is_awaited_where_it_could_not_be_kept(error: Exception) -> None:
+    session = in_the_middle_of_a_row()
+    session.corridor.stopping = isinstance(error, SessionEnded)
+    session.traffic.end(error)
+    assert (session.client.gone, session.target.gone) == ("lost", "aborted")
 
 
 def test_what_is_under_way_is_cancelled_at_the_end() -> None:
