@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import struct
 from collections.abc import Iterator
 
@@ -70,12 +69,8 @@ def connection(gateway: Ostiary, approver: Approver, bob: Issued) -> Iterator[ps
 
 
 @pytest.fixture
-def raw(gateway: Ostiary, approver: Approver, pki: Pki, bob: Issued) -> Iterator[RawClient]:
-    context = ssl.create_default_context(cafile=str(pki.ca))
-    context.load_cert_chain(bob.certificate, bob.key)
-    with RawClient(
-        host="localhost", port=gateway.port, user="bob", database=approving.DATABASE, context=context
-    ) as made:
+def raw(gateway: Ostiary, approver: Approver, bob: Issued) -> Iterator[RawClient]:
+    with approving.raw(gateway, bob) as made:
         yield made
 
 

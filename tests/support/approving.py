@@ -20,6 +20,7 @@ from support.ostiary import Document, Ostiary, merged
 from support.pki import Issued, Pki
 from support.postgres import Postgres
 from support.process import POLL_SECONDS, wait_until
+from support.rawclient import RawClient
 
 DATABASE = "ledger"
 ROWS = 10
@@ -139,6 +140,16 @@ class Approver:
         [one] = [one for one in self.must("GET", "grants")["grants"] if one["id"] == id]
         return dict(one)
 
+    def granted(self, principal: str) -> dict[str, Any]:
+        """The newest grant of somebody."""
+        return dict([one for one in self.must("GET", "grants")["grants"] if one["principal"] == principal][-1])
+
+    def revoke_all(self) -> None:
+        """Every grant that still holds: what one test was given is nothing for the next."""
+        for one in self.must("GET", "grants")["grants"]:
+            if one["state"] in ("live", "used"):
+                self.ask("POST", f"grants/{one['id']}/revoke")
+
     def sessions(self, **like: object) -> list[dict[str, Any]]:
         found = self.must("GET", "sessions")["sessions"]
         return [one for one in found if all(one[name] == value for name, value in like.items())]
@@ -162,11 +173,11 @@ class Ledger:
     def ids(self, table: str = "entries") -> set[int]:
         return {row[0] for row in self._connection.execute(f"select id from {table}".encode())}
 
-    def busy(self) -> int:
-        """Statements that run there, for the gateway's callers."""
-        return int(
-            self.one("select count(*) from pg_stat_activity where application_name like 'ostiary/%' and state='active'")
-        )
+    def sessions(self, *, busy: bool = False) -> int:
+        """How many the gateway's callers have here, or how many of them have a statement running."""
+        theirs = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        theirs += " and backend_type = 'client backend' and application_name <> 'ostiary/catalogue'"
+        return int(self.one(theirs + (" and state = 'active'" if busy else "")))
 
     def close(self) -> None:
         self._connection.close()
@@ -198,6 +209,20 @@ def gateway(pki: Pki, server: Postgres, policy: Document, settings: Document | N
         environment=guarded.ENVIRONMENT,
         settings=merged({"identity": {"socket": SOCKET}}, settings or {}),
     )
+
+
+def raw(gateway: Ostiary, who: Issued, *, database: str = DATABASE, seconds: float = 30) -> RawClient:
+    """A session of ``who``; raises LoginRefused."""
+    context = ssl.create_default_context(cafile=str(gateway.pki.ca))
+    context.load_cert_chain(who.certificate, who.key)
+    name = who.certificate.stem
+    return RawClient(
+        host="localhost", port=gateway.port, user=name, database=database, context=context, seconds=seconds
+    )
+
+
+LONG = "select n, repeat('x', 8000), pg_sleep(0.02) from generate_series(1, 100000) n"
+"""A result that comes for half an hour, each row as soon as there is one."""
 
 
 @contextmanager

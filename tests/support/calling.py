@@ -97,6 +97,13 @@ class Caller:
                 return self.said[index].removeprefix(kind).strip()
         raise AssertionError
 
+    def shows(self, text: str, *, seconds: float = 30) -> None:
+        """Once it has said ``text``, in whatever words around."""
+        try:
+            wait_until(lambda: any(text in line for line in self.said), seconds=seconds, what=repr(text))
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; it said {self.said}") from None
+
     def run(self, sql: str) -> None:
         self.tell(f"run {sql}")
 
