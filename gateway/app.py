@@ -277,6 +277,7 @@ class Gateway:
         self.opened = tuple(opened)
         for sink in self.sinks:
             sink.start()
+        self.webhooks.start(self.approvals.requests())
         self._sync.start(SYNC_EVERY, now=False)
         self._sweep.start(SWEEP_EVERY, now=False)
         self._checkpoint.start(CHECKPOINT_EVERY, now=False)

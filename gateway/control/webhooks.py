@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -67,7 +67,7 @@ SETTLED_FOR: Final = 60.0
 """Seconds that it is tried to tell that a request was settled, or to the deadline if that is later."""
 
 FAREWELL: Final = 2.0
-"""Seconds for what is under way when the gateway stops: the requests that end with it."""
+"""Seconds for what is under way when the gateway stops."""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n", re.ASCII)
 """RFC 9112 section 4."""
@@ -152,6 +152,12 @@ class Webhooks:
 
     def _outbox(self, receiver: Receiver) -> _Outbox:
         return _Outbox(receiver, self._audit, self._reactor, self._clock, self._jitter)
+
+    def start(self, requests: Iterable[Request]) -> None:
+        """Ask again what was open when the gateway stopped: it may not have been heard. Ids are as they were."""
+        for request in requests:
+            if request.state == "pending":
+                self._tell(request, "requested")
 
     def reload(self, receivers: Sequence[Receiver], url: str | None) -> None:
         """What waits goes on under the new settings; for a receiver that is gone it is given up."""

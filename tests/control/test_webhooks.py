@@ -502,6 +502,18 @@ def test_stopping_waits_for_a_moment_only(house: House) -> None:
     assert not house.gateway.reactor.getDelayedCalls()
 
 
+def test_what_is_open_after_a_restart_is_asked_again(house: House) -> None:
+    house.tell(asked())
+    before = house.accept().posted.headers["webhook-id"]
+    house.webhooks.reload([], None)
+    house.webhooks.reload([house.receiver("oncall")], None)
+    voted = replace(asked(), votes=(Vote("olga", True, NOON),))
+    house.webhooks.start([voted, settled(asked(id="bbbb-bbbb"))])
+    posted = house.accept().posted
+    assert (posted.headers["webhook-id"], posted.json["type"]) == (before, "approval.requested")
+    assert not house.network.attempts
+
+
 def test_stopping_with_nothing_under_way(house: House) -> None:
     assert Deferred.fromCoroutine(house.webhooks.stop()).called
 

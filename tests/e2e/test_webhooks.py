@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from support.ostiary import Ostiary, merged
 from support.pki import Issued, Pki
 from support.postgres import Postgres
 from support.process import wait_until
+from support.psql import clean_environment
 from support.receiver import Posted, Receiver
 
 pytestmark = pytest.mark.e2e
@@ -184,18 +186,48 @@ POLICY = merged(
 )
 
 
-def test_a_statement_that_waits_is_told(
-    pki: Pki, target_server: Postgres, bob: Issued, receiver: Receiver, hook: dict[str, str]
-) -> None:
+@pytest.fixture
+def notifying(pki: Pki, target_server: Postgres, receiver: Receiver, hook: dict[str, str]) -> Ostiary:
+    """A gateway that tells ``receiver``, not started."""
     notify = [{"webhook": receiver.url, "name": "oncall"} | hook]
-    gateway = Ostiary(
+    return Ostiary(
         pki,
         targets=[guarded.target(target_server, pki.ca)],
         policy=POLICY,
         settings={"approvals": {"notify": notify, "url": "https://gw.example.com:8444"}},
         environment=guarded.ENVIRONMENT,
     )
-    with gateway:
+
+
+def test_what_is_open_is_told_again_after_a_restart(notifying: Ostiary, bob: Issued, receiver: Receiver) -> None:
+    approve = [POLICY["approve"][0] | {"wait": "10m"}]
+    notifying.write(policy=POLICY | {"approve": approve})
+    with notifying as gateway:
+        statement = "update customers set name = name where id = 1;"
+        waiting = subprocess.Popen(
+            ["psql", "-X", "-c", statement, gateway.connection(bob)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=clean_environment(),
+        )
+        try:
+            wait_until(lambda: len(receiver.posted) == 1, what="the question")
+        finally:
+            waiting.send_signal(signal.SIGSTOP)  # it does not leave: the gateway stops under it
+            gateway.stop()
+            waiting.kill()
+            waiting.wait()
+        gateway.start()
+        wait_until(lambda: len(receiver.posted) == 2, what="the question again")
+        first, second = receiver.posted
+        assert second.json["data"]["state"] == "pending"
+        assert second.headers["webhook-id"] == first.headers["webhook-id"]
+
+
+def test_a_statement_that_waits_is_told(
+    notifying: Ostiary, bob: Issued, receiver: Receiver, hook: dict[str, str]
+) -> None:
+    with notifying as gateway:
         told = gateway.psql(bob, "update customers set name = 'hunter2' where id = 1;")
         assert "permission denied" in told.stderr
         wait_until(lambda: len(receiver.posted) == 2, what="both messages")
