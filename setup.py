@@ -5,6 +5,18 @@ import os
 from setuptools import setup
 
 COMPILED = (
+    "gateway/masking/detection.py",
+    "gateway/masking/detectors/automaton.py",
+    "gateway/masking/detectors/checksums.py",
+    "gateway/masking/detectors/contact.py",
+    "gateway/masking/detectors/expression.py",
+    "gateway/masking/detectors/network.py",
+    "gateway/masking/detectors/numbers.py",
+    "gateway/masking/detectors/patterns.py",
+    "gateway/masking/detectors/search.py",
+    "gateway/masking/detectors/shape.py",
+    "gateway/masking/searching.py",
+    "gateway/masking/spans.py",
     "gateway/masking/rows.py",
     "gateway/masking/streams/json_tokens.py",
     "gateway/net/soon.py",

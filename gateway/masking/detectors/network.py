@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 
-import re2
-
-from gateway.masking.detectors.shape import ALPHANUMERIC, DIGITS, DetectorInfo, Shape, Span, compiled
+from gateway.masking.detectors.patterns import AtEnd
+from gateway.masking.detectors.shape import ALPHANUMERIC, DIGITS, DetectorInfo, Shape, Span
 
 _OCTET = rb"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_VERSION: re2._Regexp = compiled(
+_VERSION = AtEnd(
     rb"(?i)(?:version|release|build|firmware|revision|\bver\.?|\brev\.?|\boid|"
     rb"chrome/|chromium/|edg[ea]?/|opr/|firefox/|safari/|crios/|electron/|brave/|[a-z0-9]-v?)"
-    rb"[^0-9A-Za-z]{0,6}(?:is |was )?v?$"
+    rb"[^0-9A-Za-z]{0,6}(?:is |was )?v?"
 )
 """Stands in front of four numbers that are a version, or an object identifier: words, products of User-Agent, the
 name of a package and a dash."""
@@ -38,7 +37,7 @@ def _ipv4(data: bytes, start: int, end: int) -> Span | None:
             return None
     if start and data[start - 1] == 0x2E:
         return None
-    if start > 1 and _VERSION.search(data[max(0, start - _NAMED) : start]):
+    if start > 1 and _VERSION.matches(data[max(0, start - _NAMED) : start]):
         return None
     return start, end
 

@@ -8,10 +8,10 @@ import string
 
 from stdnum import numdb
 
-from gateway.masking.detectors.checksums import luhn, mod97
-from gateway.masking.detectors.shape import ALPHANUMERIC, CONTEXT, DetectorInfo, Shape, Span, alone
+import gateway.masking.detectors.checksums as checksums
+import gateway.masking.detectors.shape as shape
+from gateway.masking.detectors.shape import ALPHANUMERIC, CONTEXT, DetectorInfo, Shape, Span
 
-_NOT_DIGITS = bytes(code for code in range(256) if chr(code) not in "0123456789")
 _NOT_ALPHANUMERIC = bytes(code for code in range(256) if code not in ALPHANUMERIC)
 
 _GAP = rb"[ \t._/-]{1,3}"
@@ -46,10 +46,20 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
 """First and last beginning of an issuer's numbers (ISO/IEC 7812-1), in four digits, and their lengths. From the
 schemes' public rules; wide where sources differ, because what isn't a card's number fails Luhn nine times in ten."""
 
-_LENGTHS = {
-    b"%d" % start: lengths for first, last, lengths in _ISSUERS for start in range(first, last + 1)
-}  # fmt: skip
-"""The same, by the first four digits."""
+_SHORTEST = 12
+_ZERO = ord("0")
+
+
+def _lengths() -> bytes:
+    """The same by the first four digits: a bit for each length, `_SHORTEST` the lowest."""
+    by_start = bytearray(10_000)
+    for first, last, lengths in _ISSUERS:
+        for start in range(first, last + 1):
+            by_start[start] = sum(1 << length - _SHORTEST for length in lengths)
+    return bytes(by_start)
+
+
+_LENGTHS = _lengths()
 
 _STARTS = rb"(?:2[2-7]|3[0-9]|4[0-9]|5[0-9]|6[0-9]|81|97)"
 """The first two digits of every issuer."""
@@ -64,18 +74,15 @@ def _card(data: bytes, start: int, end: int) -> Span | None:
     if start and data[start - 1] in ALPHANUMERIC:
         return None
     while True:
-        digits = data[start:end].translate(None, _NOT_DIGITS)
-        if len(digits) < 12:
+        digits = shape.digits(data, start, end)
+        size = len(digits)
+        if size < _SHORTEST:
             return None
-        if len(digits) in _LENGTHS.get(digits[:4], ()) and luhn(digits) and alone(data, start, end):
+        view = digits
+        issuer = 1000 * view[0] + 100 * view[1] + 10 * view[2] + view[3] - 1111 * _ZERO
+        if _LENGTHS[issuer] >> size - _SHORTEST & 1 and checksums.luhn(digits) and shape.alone(data, start, end):
             return start, end
-        end = _without_last_group(data, start, end)
-
-
-def _without_last_group(data: bytes, start: int, end: int) -> int:
-    """Where the groups before the last one end; ``start`` when there is only one."""
-    kept = data[start:end].rstrip(b"0123456789").rstrip(b" \t._/-")
-    return start + len(kept)
+        end = start + len(data[start:end].rstrip(b"0123456789").rstrip(b" \t._/-"))  # without the last group
 
 
 def _bare_card(data: bytes, start: int, end: int) -> Span | None:
@@ -117,12 +124,17 @@ def _ssn(data: bytes, start: int, end: int) -> Span | None:
     IRS publication 1915). The tables of group numbers no longer hold for numbers issued since 2011."""
     start += data[start] == 0x5F
     text = data[start:end]
-    digits = text.translate(None, _NOT_DIGITS)
-    if digits[:3] in (b"000", b"666") or digits[3:5] == b"00" or digits[5:] == b"0000":
+    gap = 0
+    if len(text) == 11:
+        gap = 1
+        if text[3] != text[6]:
+            return None
+    if text[:3] in _NO_AREAS or text[3 + gap : 5 + gap] == b"00" or text.endswith(b"0000"):
         return None
-    if len(text) == 11 and text[3] != text[6]:
-        return None
-    return (start, end) if alone(data, start, end) else None
+    return (start, end) if shape.alone(data, start, end) else None
+
+
+_NO_AREAS = (b"000", b"666")
 
 
 US_SSN = DetectorInfo(
@@ -155,7 +167,7 @@ def _iban(data: bytes, start: int, end: int) -> Span | None:
     start += data[start] == 0x5F
     compact = data[start:end].translate(None, _NOT_ALPHANUMERIC).upper()
     length = IBAN_LENGTHS[compact[:2]]
-    if len(compact) < length or not mod97(compact[:length]):
+    if len(compact) < length or not checksums.mod97(compact[:length]):
         return None
     seen = 0
     for at in range(start, end):

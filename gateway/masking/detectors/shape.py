@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=False, wraparound=False
 """What a detector is made of: shapes of text, each with a pattern and a check."""
 
 from __future__ import annotations
@@ -101,6 +102,21 @@ def any_text(data: bytes, start: int, end: int) -> Span:
     return start, end
 
 
+def digits(data: bytes, start: int, end: int) -> bytes:
+    """Those of ``data[start:end]``, without what stands between; `bytes.translate` takes four times as long."""
+    table = _CLASSES
+    classes = table
+    view = data
+    out = bytearray(end - start)
+    kept = out
+    size = 0
+    for at in range(start, end):
+        if classes[view[at]] == _DIGIT:
+            kept[size] = view[at]
+            size += 1
+    return bytes(kept[:size])
+
+
 def alone(data: bytes, start: int, end: int) -> bool:
     """Whether a number stands for itself: no letter or digit beside it, and it is no part of a longer dotted or dashed
     one (1.123-45-6789, 123-45-6789-1)."""
@@ -117,8 +133,18 @@ def ends(data: bytes, end: int) -> bool:
     return end >= len(data) or _is_beside(data, end, end + 1)
 
 
+_OTHER, _LETTER, _DIGIT, _JOINT = range(4)
+_CLASSES = bytes(
+    _DIGIT if code in DIGITS else _LETTER if code in ALPHANUMERIC else _JOINT if code in b"-." else _OTHER
+    for code in range(256)
+)
+
+
 def _is_beside(data: bytes, at: int, beyond: int) -> bool:
-    code = data[at]
-    if code in ALPHANUMERIC:
-        return False
-    return code not in b"-." or not 0 <= beyond < len(data) or data[beyond] not in DIGITS
+    table = _CLASSES
+    classes = table
+    view = data
+    found = classes[view[at]]
+    if found != _JOINT:
+        return found == _OTHER
+    return beyond < 0 or beyond >= len(data) or classes[view[beyond]] != _DIGIT
