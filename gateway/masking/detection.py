@@ -1,3 +1,4 @@
+# distutils: extra_compile_args = -O3
 """What is searched for in the values of one principal on one target, and what becomes of what is found."""
 
 from __future__ import annotations
@@ -7,8 +8,8 @@ from dataclasses import dataclass
 
 from gateway.detectors import OwnDetector
 from gateway.masking.detectors import Finder, finder
-from gateway.masking.methods import Keyring, Maker, text_maker
-from gateway.masking.spans import masked_spans
+from gateway.masking.methods import STARS, Keyring, Maker, text_maker
+from gateway.masking.spans import MaskedSpan, masked_spans
 from gateway.model import Method
 
 
@@ -26,24 +27,50 @@ class Detection:
         ``hint`` is the column's name. None when a value's method is `null`: half a text can't be NULL, so the whole
         becomes it. Raises what the keyring's vault raises: nothing may then be sent on.
         """
-        matches = self.finder.find(data, hint=hint)
-        if not matches:
-            return data
-        makers: dict[Method, Maker] = {}
-        pieces: list[bytes] = []
-        position = 0
-        for start, end, method in masked_spans(matches, self.methods):
-            maker = makers.get(method)
-            if maker is None:
-                maker = makers[method] = text_maker(method, keyring)
-            shown = maker(data[start:end])
-            if shown is None:
-                return None
-            pieces.append(data[position:start])
-            pieces.append(shown)
-            position = end
-        pieces.append(data[position:])
-        return b"".join(pieces)
+        values = self.finder.values(data, hint)
+        return _masked(data, masked_spans(values, self.methods), keyring) if values else data
+
+
+def _masked(data: bytes, spans: list[MaskedSpan], keyring: Keyring) -> bytes | None:
+    """Copied byte by byte into one buffer: compiled, a value takes a third of the time of two slices and a join."""
+    makers: dict[Method, Maker] = {}
+    made_for: Method | None = None
+    maker: Maker | None = None  # None: stars, whatever the value is
+    view = data
+    capacity = len(data) + _SPARE
+    out = bytearray(capacity)
+    target = out
+    position = written = 0
+    for start, end, method in spans:
+        if method is not made_for:  # makers asks for its hash, which takes longer than all else here
+            made_for, maker = method, None
+            if method.name != "redact":
+                maker = makers.get(method)
+                if maker is None:
+                    maker = makers[method] = text_maker(method, keyring)
+        shown = STARS if maker is None else maker(data[start:end])
+        if shown is None:
+            return None
+        if written + len(data) - position + len(shown) > capacity:
+            capacity = 2 * capacity + len(shown)
+            out.extend(bytes(capacity - len(out)))
+            target = out
+        for at in range(position, start):
+            target[written] = view[at]
+            written += 1
+        letters = shown
+        for at in range(len(shown)):
+            target[written] = letters[at]
+            written += 1
+        position = end
+    for at in range(position, len(data)):
+        target[written] = view[at]
+        written += 1
+    return bytes(target[:written])
+
+
+_SPARE = 1024
+"""Bytes of room for what is shown in place of values and longer than they are, before the buffer grows."""
 
 
 def detection(methods: Mapping[str, Method], own: Collection[OwnDetector]) -> Detection | None:

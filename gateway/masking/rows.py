@@ -29,6 +29,10 @@ Cell: TypeAlias = bytes | Callable[[bytes], bytes | None] | None
 """What happens to one column: None keeps it, bytes (from `framed`) replace each value that is not NULL,
 a callable turns a value into another, or into NULL (None)."""
 
+Column: TypeAlias = Cell | bytearray
+"""The same for certain rows: a bytearray has what takes the place of their values that are not NULL, one after the
+other, with `SEPARATOR` between."""
+
 COMPILED = not __file__.endswith(".py")
 """Whether Cython's version runs; `ostiary status` shows it, `make bench` refuses to measure without."""
 
@@ -38,6 +42,13 @@ _HEADER = 5
 SEPARATOR = b"\0"
 """Stands between texts that are searched together. PostgreSQL's texts don't hold it and no detector matches across it
 (detectors/shape.py), so that what is found in all of them is what is found in each."""
+
+LONGEST_COLUMN = 1 << 30
+"""Bytes of values in a bytearray: places in it are kept as int32. PostgreSQL's rows are no longer."""
+
+_ROOM = 16 * 1024
+"""Bytes of room for texts that are gathered, before the buffer grows: a hundred rows seldom have more, and making a
+larger one took as long as filling it."""
 
 _SPARE = 4096
 """Bytes of room for replacements that are longer than what they replace, before the buffer grows."""
@@ -50,15 +61,22 @@ def framed(value: bytes | None) -> bytes:
     return len(value).to_bytes(4, "big") + value
 
 
-def _int32(view: bytes, pos: int) -> int:
+def _int32(view: bytes | bytearray, pos: int) -> int:
     first, second, third, fourth = view[pos], view[pos + 1], view[pos + 2], view[pos + 3]
     value = first << 24 | second << 16 | third << 8 | fourth
     return value - (value >> 31 << 32)
 
 
-def _copy(room: bytearray, at: int, view: bytes, pos: int, size: int) -> None:
+def _copy(room: bytearray, at: int, view: bytes | bytearray, pos: int, size: int) -> None:
     for offset in range(size):
         room[at + offset] = view[pos + offset]
+
+
+def _put_int32(room: bytearray, at: int, value: int) -> None:
+    room[at] = value >> 24 & 255
+    room[at + 1] = value >> 16 & 255
+    room[at + 2] = value >> 8 & 255
+    room[at + 3] = value & 255
 
 
 def next_message(data: bytes, pos: int) -> tuple[int, int]:
@@ -98,12 +116,13 @@ def skip_rows(data: bytes, pos: int, kind: int) -> tuple[int, int]:
     return pos, count
 
 
-def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> bytes:
+def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Column, ...]) -> bytes:
     """The DataRow messages in ``data[pos:end]``, whole and back to back, with cells replaced as ``plan`` says.
 
     ``plan`` has one entry per column. NULL stays NULL. Raises PeerError when anything else stands there, a row has
     another number of columns, or a cell doesn't end where its row does: the session must end, because what can't be
-    parsed can't be masked. Whatever a callable raises passes through, to the same effect.
+    parsed can't be masked. Whatever a callable raises passes through, to the same effect. Raises ValueError when a
+    bytearray has too few values, or is longer than `LONGEST_COLUMN`.
     """
     if pos < 0 or end > len(data) or pos > end:
         raise ValueError("pos and end lie outside of data")
@@ -112,9 +131,15 @@ def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> bytes:
     growth = 0
     marks = bytearray(columns)
     replaced = marks
+    read = bytearray(4 * columns)  # int32 for each column: where in its bytearray the next value begins
+    places = read
     for index in range(columns):
         cell = plan[index]
-        if cell is not None:
+        if isinstance(cell, bytearray):
+            if len(cell) > LONGEST_COLUMN:
+                raise ValueError("a column's values are too long")
+            replaced[index] = 2
+        elif cell is not None:
             replaced[index] = 1
             if isinstance(cell, bytes):
                 growth += len(cell)
@@ -152,33 +177,46 @@ def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> bytes:
                 pos += 4 + size
                 continue
             cell = plan[index]
+            place = 0
             if isinstance(cell, bytes):
                 frame = cell
+                value: bytes | bytearray = frame
+                grown = len(frame)
+            elif isinstance(cell, bytearray):
+                values = cell
+                value = values
+                place = past = _int32(places, 4 * index)
+                if place > len(values):
+                    raise ValueError("a column has more values than take their place")
+                while past < len(values) and value[past] != 0:
+                    past += 1
+                _put_int32(places, 4 * index, past + 1)
+                grown = past - place + 4
             else:
                 assert cell is not None
                 frame = framed(cell(data[pos + 4 : pos + 4 + size]))
-                if written + stop - run + len(frame) + growth > capacity:
-                    capacity = 2 * capacity + stop - run + len(frame)
-                    out.extend(bytes(capacity - len(out)))
-                    target = out
+                value = frame
+                grown = len(frame)
+            if written + stop - run + grown + growth > capacity:
+                capacity = 2 * capacity + stop - run + grown
+                out.extend(bytes(capacity - len(out)))
+                target = out
             if start < 0:
                 start = written + row - run
             _copy(target, written, view, run, pos - run)
             written += pos - run
             pos += 4 + size
             run = pos
-            value = frame
-            size = len(frame)
-            _copy(target, written, value, 0, size)
-            written += size
+            if replaced[index] == 2:
+                grown -= 4
+                _put_int32(target, written, grown)
+                written += 4
+            _copy(target, written, value, place, grown)
+            written += grown
         if pos != stop:
             raise PeerError("a row does not parse: bytes behind the last cell")
         if start >= 0:
-            length = written + pos - run - start - 1
-            target[start + 1] = length >> 24 & 255
-            target[start + 2] = length >> 16 & 255
-            target[start + 3] = length >> 8 & 255
-            target[start + 4] = length & 255
+            _put_int32(target, start + 1, written + pos - run - start - 1)
     _copy(target, written, view, run, pos - run)
     return bytes(target[: written + pos - run])
 
@@ -197,7 +235,8 @@ def gather(
     view = data
     columns = len(looks)
     begin = pos
-    capacity = min(4 * (end - pos), 2 * most_bytes)
+    most = min(4 * (end - pos), 2 * most_bytes)
+    capacity = min(most, _ROOM)
     out = bytearray(capacity)
     target = out
     written = 0
@@ -234,6 +273,10 @@ def gather(
                 whole = False
                 pos += size
                 continue
+            if written + size >= capacity and capacity < most:
+                capacity = min(most, 2 * capacity + size)
+                out.extend(bytes(capacity - len(out)))
+                target = out
             if verdicts is not None and written + size < capacity:
                 judged = verdicts
                 bad = 0
@@ -248,6 +291,10 @@ def gather(
                     continue
             found = texts(data[pos : pos + size])
             pos += size
+            if found is not None and written + len(found) >= capacity and capacity < most:
+                capacity = min(most, 2 * capacity + len(found))
+                out.extend(bytes(capacity - len(out)))
+                target = out
             if found is None or written + len(found) >= capacity:
                 whole = False
                 continue
@@ -262,10 +309,17 @@ def gather(
     return pos, bytes(target[:written]) if whole else None
 
 
-def column(data: bytes, pos: int, end: int, wanted: int) -> list[bytes]:
-    """The values of one column of ``data[pos:end]``, rows that `gather` has found to be whole, without NULLs."""
+def column(data: bytes, pos: int, end: int, wanted: int) -> tuple[bytes, int]:
+    """The values of one column of ``data[pos:end]``, rows that `gather` has found to be whole, without NULLs.
+
+    Returns ``(values, count)``, with `SEPARATOR` between the values.
+    """
     view = data
-    values = []
+    capacity = end - pos
+    out = bytearray(capacity)  # a separator needs no more than a value's length takes
+    target = out
+    written = 0
+    count = 0
     while pos < end:
         stop = pos + 1 + _int32(view, pos + 1)
         pos += 7
@@ -277,6 +331,11 @@ def column(data: bytes, pos: int, end: int, wanted: int) -> list[bytes]:
         size = _int32(view, pos)
         pos += 4
         if size >= 0:
-            values.append(data[pos : pos + size])
+            if count:
+                target[written] = 0
+                written += 1
+            _copy(target, written, view, pos, size)
+            written += size
+            count += 1
         pos = stop
-    return values
+    return bytes(target[:written]), count

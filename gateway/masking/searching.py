@@ -13,7 +13,7 @@ from functools import partial as bind
 
 from gateway.masking.cells import SearchedColumn
 from gateway.masking.cells.search import Look
-from gateway.masking.rows import SEPARATOR, Cell, column, gather, mask_rows
+from gateway.masking.rows import LONGEST_COLUMN, SEPARATOR, Cell, Column, column, gather, mask_rows
 from gateway.masking.rows import Look as Gathered
 
 BATCH_ROWS = 100
@@ -54,31 +54,27 @@ class RowSearch:
         parts.append(_labelled(data, clean, end, plan))
         return b"".join(parts)
 
-    def _closer(self, data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    def _closer(self, data: bytes, pos: int, end: int, plan: tuple[Cell, ...]) -> tuple[Column, ...]:
         """The plan for rows in which there could be something."""
-        cells = list(plan)
+        cells: list[Column] = list(plan)
         for index, searched in enumerate(self.columns):
             if searched is None:
                 continue
             if searched.joins:
-                cells[index] = self._joined(column(data, pos, end, index), searched)
+                cells[index] = self._joined(*column(data, pos, end, index), searched)
             else:
                 cells[index] = bind(self._cell, searched)
         return tuple(cells)
 
-    def _joined(self, values: list[bytes], searched: SearchedColumn) -> Cell:
-        """A column of texts, masked as one; its cells are then handed out in their order."""
+    def _joined(self, joined: bytes, count: int, searched: SearchedColumn) -> Column:
+        """A column of ``count`` texts, masked as one; `mask_rows` takes them apart."""
         assert self.look is not None
-        joined = SEPARATOR.join(values)
         if searched.escapes is None or not _holds(joined, searched.escapes):
             masked = self.look(joined, searched.hint)
             if masked is joined:
                 return None
-            if masked is not None:
-                shown = masked.split(SEPARATOR)
-                if len(shown) == len(values):
-                    following = iter(shown)
-                    return lambda _: next(following)
+            if masked is not None and masked.count(SEPARATOR) == count - 1 and len(masked) <= LONGEST_COLUMN:
+                return bytearray(masked)
         return bind(self._cell, searched)
 
     def _cell(self, searched: SearchedColumn, value: bytes) -> bytes | None:

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
-from gateway.masking.detectors import Match
 from gateway.model import Method
 
-
-class MaskedSpan(NamedTuple):
-    """``data[start:end]`` is masked by ``method``."""
-
-    start: int
-    end: int
-    method: Method
+MaskedSpan: TypeAlias = tuple[int, int, Method]
+"""``data[start:end]`` is masked by ``method``."""
 
 
-def masked_spans(matches: Sequence[Match], methods: Mapping[str, Method]) -> list[MaskedSpan]:
-    """``matches`` as `Finder.find` gives them: sorted by start. ``methods``: of every detector among them.
+def masked_spans(values: Sequence[tuple[int, int, str]], methods: Mapping[str, Method]) -> list[MaskedSpan]:
+    """``values`` as `Finder.find` gives them: sorted by start. ``methods``: of every detector among them.
 
-    Matches that share a byte become one span under the strictest of their methods (semantics 8): it is one value, or
+    Values that share a byte become one span under the strictest of their methods (semantics 8): it is one value, or
     two that nobody can tell apart. Those that only touch stay two.
     """
     spans: list[MaskedSpan] = []
-    for match in matches:
-        span = MaskedSpan(match.start, match.end, methods[match.detector])
-        if spans and span.start < spans[-1].end:
+    before = 0
+    for start, end, detector in values:
+        span = (start, end, methods[detector])
+        if start < before:
             span = _both(spans.pop(), span)
+        before = span[1]
         spans.append(span)
     return spans
 
 
 def _both(first: MaskedSpan, second: MaskedSpan) -> MaskedSpan:
-    method = min(first.method, second.method, key=lambda one: (one.strictness, one.keep_first))
-    return MaskedSpan(first.start, max(first.end, second.end), method)
+    method = min(first[2], second[2], key=lambda one: (one.strictness, one.keep_first))
+    return first[0], max(first[1], second[1]), method

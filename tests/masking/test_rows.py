@@ -137,6 +137,32 @@ class TestMaskRows:
         with pytest.raises(RuntimeError):
             rows.mask_rows(row(b"a"), 0, len(row(b"a")), (fail,))
 
+    @given(results(), st.data())
+    def test_values_take_the_place_of_others_in_their_order(
+        self, rows: ModuleType, result: tuple[list[tuple[Value, ...]], Plan], data: st.DataObject
+    ) -> None:
+        values, plan = result
+        if not plan:
+            return
+        column = data.draw(st.integers(0, len(plan) - 1))
+        size = sum(each[column] is not None for each in values)
+        shorter = st.binary(max_size=50).map(lambda value: value.replace(b"\0", b"-"))
+        shown = data.draw(st.lists(shorter | st.just(b"x" * 5000), min_size=size, max_size=size))
+        following = iter(shown)
+        as_called = (*plan[:column], lambda _: next(following), *plan[column + 1 :])
+        expected_rows = b"".join(expected(each, as_called) for each in values)
+        whole = b"".join(row(*each) for each in values)
+        given_at_once = (*plan[:column], bytearray(b"\0".join(shown)), *plan[column + 1 :])
+        assert rows.mask_rows(whole, 0, len(whole), given_at_once) == expected_rows
+
+    def test_too_few_values_are_refused(self, rows: ModuleType) -> None:
+        data = row(b"a") + row(None) + row(b"b")
+        assert rows.mask_rows(data, 0, len(data), (bytearray(b"1\x002"),)) == row(b"1") + row(None) + row(b"2")
+        assert rows.mask_rows(data, 0, len(data), (bytearray(b"1\0"),)) == row(b"1") + row(None) + row(b"")
+        for values in (b"", b"1"):
+            with pytest.raises(ValueError, match="more values"):
+                rows.mask_rows(data, 0, len(data), (bytearray(values),))
+
     @pytest.mark.parametrize(("pos", "end"), [(-1, 3), (0, 1000), (5, 3)])
     def test_bounds_are_checked(self, rows: ModuleType, pos: int, end: int) -> None:
         with pytest.raises(ValueError, match="outside"):
@@ -228,8 +254,8 @@ class TestGather:
     @given(values=st.lists(st.tuples(*[st.none() | st.binary(max_size=6)] * 3)), wanted=st.integers(0, 2))
     def test_one_column(self, rows: ModuleType, values: list[tuple[Value, ...]], wanted: int) -> None:
         data = b"x" + b"".join(row(*each) for each in values)
-        expected = [each[wanted] for each in values if each[wanted] is not None]
-        assert rows.column(data, 1, len(data), wanted) == expected
+        expected = [value for each in values if (value := each[wanted]) is not None]
+        assert rows.column(data, 1, len(data), wanted) == (b"\0".join(expected), len(expected))
 
     def test_both_lives_agree_on_damaged_rows(self, compiled_rows: ModuleType, source_rows: ModuleType) -> None:
         good = row(b"abc", None, b"1")

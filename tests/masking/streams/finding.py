@@ -20,7 +20,15 @@ PATTERNS: Final[Mapping[str, re.Pattern[bytes]]] = {
 }
 
 
-class PatternFinder:
+class _Finder:
+    def find(self, data: bytes, *, hint: str = "") -> list[Match]:
+        raise NotImplementedError
+
+    def values(self, data: bytes, hint: str = "") -> list[Match]:
+        return self.find(data, hint=hint)
+
+
+class PatternFinder(_Finder):
     """Regular expressions with edges and context words; each match of each pattern, also those that overlap."""
 
     longest = longest_phrase = 70
@@ -37,7 +45,7 @@ class PatternFinder:
         return any(pattern.search(data) for pattern in PATTERNS.values())
 
 
-class UnpleasantFinder:
+class UnpleasantFinder(_Finder):
     """Finds what depends on every byte it is shown: whatever it is asked about must not depend on the chunks."""
 
     longest = longest_phrase = 20
