@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from gateway.model import Access, Operation
@@ -22,24 +23,17 @@ def operation_subject(
 ) -> Subject:
     """What a grant for this operation is bound to, and what its approvers see."""
     relations = tuple(sorted(operation.relations))
-    return Subject(
+    return replace(
+        session_subject(session, access),
         kind="operation",
-        principal=access.principal.name,
-        principal_kind=access.principal.kind,
-        groups=tuple(sorted(access.principal.groups)),
-        address=access.address,
-        session=session,
-        target=access.target.name,
-        database=access.database,
-        role=access.role,
         binding=_bound(
             access,
             said,
             encoding,
             types,
             b"".join(b"%d," % code for code in formats),
+            b"%d" % len(relations),
             *(name.encode() for name in relations),
-            b"parameters",
             *parameters,
         ),
         text=text,
