@@ -48,9 +48,9 @@ def gateway(pki: Pki, target_server: Postgres, truth: Ledger) -> Iterator[Ostiar
 @pytest.fixture
 def approver(gateway: Ostiary, truth: Ledger) -> Iterator[Approver]:
     truth.refill()
-    made = Approver(gateway)
-    yield made
-    wait_until(lambda: not made.requests(), what="no request is left open")
+    with approving.an_approver(gateway) as made:
+        yield made
+        made.settle_all()
 
 
 @pytest.fixture(params=calling.NAMES)
@@ -82,7 +82,7 @@ def test_a_life_with_approvers(client: Caller, approver: Approver, truth: Ledger
     request = approver.asked()
     approver.deny(request, "not on a friday")
     state, text = client.ended()
-    assert (state, "permission denied by tester" in text) == ("42501", True), text
+    assert (state, f"permission denied by {approver.name}" in text) == ("42501", True), text
     assert truth.ids() == set(range(2, 11))
 
     asked_at = time.monotonic()
@@ -102,14 +102,17 @@ def test_a_life_with_approvers(client: Caller, approver: Approver, truth: Ledger
     approver.settled(request, "withdrawn")
     status, answer = approver.ask("POST", f"approvals/{request}/approve")
     assert (status, "withdrawn" in answer["problem"]) == (409, True)
-    if not client.cancel_ends_it:
-        assert client.ended()[0] == "57014"
-        client.run("select 1")
-        assert client.ended()[0] == "00000", "the session lives on"
     assert 4 in truth.ids()
+    if client.cancel_ends_it:
+        return
+    assert client.ended()[0] == "57014"
+    client.run("insert into entries values (12)")
+    assert client.ended()[0] == "00000", "the session lives on"
+    is_killed_while_it_waits(client, approver, truth)
 
 
-def test_a_client_that_is_killed_while_it_waits(client: Caller, approver: Approver, truth: Ledger) -> None:
+def is_killed_while_it_waits(client: Caller, approver: Approver, truth: Ledger) -> None:
+    before = truth.ids()
     client.run("delete from entries")
     request = approver.asked()
     client.kill()
@@ -118,7 +121,12 @@ def test_a_client_that_is_killed_while_it_waits(client: Caller, approver: Approv
     assert time.monotonic() - killed < 5, "about a second, on a quiet machine"
     wait_until(lambda: not approver.sessions(principal="bob"), what="the session is gone")
     assert approver.ask("POST", f"approvals/{request}/approve")[0] == 409
-    assert len(truth.ids()) == approving.ROWS
+    assert truth.ids() == before
+
+
+def test_psql_is_killed_while_it_waits(gateway: Ostiary, approver: Approver, bob: Issued, truth: Ledger) -> None:
+    with calling.psql(gateway, bob, database=approving.DATABASE) as client:
+        is_killed_while_it_waits(client, approver, truth)
 
 
 def test_an_equal_question_is_asked_once_and_answered_for_one(

@@ -13,7 +13,6 @@ from support.calling import Caller
 from support.ostiary import Ostiary
 from support.pki import Issued, Pki
 from support.postgres import Postgres
-from support.process import wait_until
 from support.rawclient import RawClient
 
 pytestmark = pytest.mark.e2e
@@ -50,9 +49,9 @@ def gateway(pki: Pki, target_server: Postgres, truth: Ledger) -> Iterator[Ostiar
 @pytest.fixture
 def approver(gateway: Ostiary, truth: Ledger) -> Iterator[Approver]:
     truth.refill()
-    made = Approver(gateway)
-    yield made
-    wait_until(lambda: not made.requests(), what="no request is left open")
+    with approving.an_approver(gateway) as made:
+        yield made
+        made.settle_all()
 
 
 @pytest.fixture(params=DRIVERS)

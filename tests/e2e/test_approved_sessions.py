@@ -56,11 +56,10 @@ def gateway(pki: Pki, target_server: Postgres, truth: Ledger) -> Iterator[Ostiar
 @pytest.fixture
 def approver(gateway: Ostiary, truth: Ledger) -> Iterator[Approver]:
     truth.refill()
-    made = Approver(gateway)
-    yield made
-    made.revoke_all()
-    wait_until(lambda: not made.requests(), what="no request is left open")
-    wait_until(lambda: not made.sessions(), what="no session is left")
+    with approving.an_approver(gateway) as made:
+        yield made
+        made.settle_all()
+        wait_until(lambda: not made.sessions(), what="no session is left")
 
 
 @pytest.fixture(scope="module")
@@ -85,29 +84,35 @@ def test_clients_wait_within_their_login(
     name: str, gateway: Ostiary, people: dict[str, Issued], approver: Approver, truth: Ledger
 ) -> None:
     who = people["visitors"]
-    with ExitStack() as stack:
-
-        def client() -> calling.Caller:
-            return stack.enter_context(calling.caller(name, gateway, who, database=approving.DATABASE))
-
-        first = client()
+    with calling.caller(name, gateway, who, database=approving.DATABASE) as client:
         request = approver.asked(kind="session", principal="one-of-visitors", database=approving.DATABASE)
         assert truth.sessions() == 0, "nothing is dialled before"
         if name == "psql":
-            assert first.next("notice").startswith(f"waiting for approval {request}: ")
+            assert client.next("notice").startswith(f"waiting for approval {request}: ")
         approver.approve(request)
-        first.next("ready")
-        first.run("select 1")
-        assert first.ended()[0] == "00000"
-        second = client()
-        second.next("ready")
-        assert approver.grant(request)["left"] is None, "as often as wanted while it lasts"
+        client.next("ready")
+        client.run("select 1")
+        assert client.ended()[0] == "00000"
+
+
+def test_within_its_time_a_yes_is_worth_any_number_of_connections(
+    gateway: Ostiary, people: dict[str, Issued], approver: Approver, truth: Ledger
+) -> None:
+    who = people["visitors"]
+    with connect(gateway, who, approver) as first, approving.raw(gateway, who) as second:
+        grant = approver.granted("one-of-visitors")
+        assert (grant["state"], grant["left"]) == ("live", None)
         assert (truth.sessions(), len(approver.sessions())) == (2, 2)
-        approver.must("POST", f"grants/{request}/revoke", {"reason": "incident 12"})
-        wait_until(lambda: truth.sessions() == 0, what="both are gone at the target")
-        third = client()
-        approver.deny(approver.asked(kind="session"), "not today")
-        third.shows("permission denied by tester")
+        approver.must("POST", f"grants/{grant['id']}/revoke", {"reason": "incident 12"})
+        for client in (first, second):
+            assert fatal(client)["M"] == "the approval of your access was revoked: incident 12"
+    wait_until(lambda: truth.sessions() == 0, what="both are gone at the target")
+    with (
+        pytest.raises(LoginRefused, match=f"permission denied by {approver.name}") as refused,
+        approver.says_yes(but_not=""),
+    ):
+        approving.raw(gateway, who)
+    assert refused.value.received.sqlstate == "42501"
 
 
 def test_nobody_decides_in_time(gateway: Ostiary, people: dict[str, Issued], approver: Approver) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPSConnection
-from pathlib import Path
-from typing import Any
+from http.client import HTTPException, HTTPSConnection
+from itertools import count
+from typing import Any, Self
 
 import psycopg
 
@@ -19,7 +17,7 @@ from support import guarded
 from support.ostiary import Document, Ostiary, merged
 from support.pki import Issued, Pki
 from support.postgres import Postgres
-from support.process import POLL_SECONDS, wait_until
+from support.process import POLL_SECONDS, free_port, wait_until
 from support.rawclient import RawClient
 
 DATABASE = "ledger"
@@ -27,63 +25,63 @@ ROWS = 10
 SCHEMA = f"""
 create table entries (id integer primary key, amount integer not null default 0);
 create table other (id integer primary key, amount integer not null default 0);
+create table log (note text);
 create schema aside;
 create table aside.entries (id integer primary key, amount integer not null default 0);
 grant usage on schema public, aside to {guarded.READ_ONLY};
 grant select on all tables in schema public, aside to {guarded.READ_ONLY};
 """
 FILL = f"""
-truncate entries, other, aside.entries;
+truncate entries, other, log, aside.entries;
 insert into entries select n from generate_series(1, {ROWS}) n;
 insert into other select n from generate_series(1, {ROWS}) n;
 insert into aside.entries select n from generate_series(1, {ROWS}) n;
 """
 
 
-class _UnixConnection(HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=30)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
 class Approver:
-    """Whoever the gateway takes the holder of a certificate for, over mutual TLS; without one, this process's uid on
-    its socket."""
+    """Whoever holds a certificate, at the control API over mutual TLS. The API hears each principal so often a second
+    only (gateway/control/pace.py), and tests look often: each has an approver of its own (`an_approver`)."""
 
-    def __init__(self, gateway: Ostiary, certificate: Issued | None = None) -> None:
-        self._gateway = gateway
-        self._certificate = certificate
+    def __init__(self, gateway: Ostiary, certificate: Issued) -> None:
+        self.name = certificate.certificate.stem
+        context = ssl.create_default_context(cafile=str(gateway.pki.ca))
+        context.load_cert_chain(certificate.certificate, certificate.key)
+        context.set_alpn_protocols(["http/1.1"])
+        port = int(gateway.settings["listeners"]["control"]["address"].rpartition(":")[2])
+        self._connection = HTTPSConnection("localhost", port, context=context, timeout=30)
+        self._one_at_a_time = threading.Lock()
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and answer."""
-        connection = self._connection()
-        try:
-            sent = None if method == "GET" else json.dumps(body or {})
-            connection.request(method, f"/v1/{path}", sent, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        finally:
-            connection.close()
+        sent = None if method == "GET" else json.dumps(body or {})
+        connection = self._connection
+        with self._one_at_a_time:
+            was_open = connection.sock is not None
+            try:
+                return self._ask(method, path, sent)
+            except (OSError, HTTPException):
+                connection.close()
+                if not was_open:
+                    raise
+                return self._ask(method, path, sent)  # the gateway had closed it meanwhile, or was restarted
+
+    def _ask(self, method: str, path: str, sent: str | None) -> tuple[int, Any]:
+        self._connection.request(method, f"/v1/{path}", sent, {"Content-Type": "application/json"})
+        response = self._connection.getresponse()
+        return response.status, json.loads(response.read())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._connection.close()
 
     def must(self, method: str, path: str, body: object = None) -> Any:
         """The answer; AssertionError when it is a refusal."""
         status, answer = self.ask(method, path, body)
         assert status == 200, answer
         return answer
-
-    def _connection(self) -> HTTPConnection:
-        if self._certificate is None:
-            return _UnixConnection(self._gateway.socket)
-        address = self._gateway.settings["listeners"]["control"]["address"]
-        context = ssl.create_default_context(cafile=str(self._gateway.pki.ca))
-        context.load_cert_chain(self._certificate.certificate, self._certificate.key)
-        context.set_alpn_protocols(["http/1.1"])
-        return HTTPSConnection("localhost", int(address.rpartition(":")[2]), context=context, timeout=30)
 
     def requests(self, **like: object) -> list[dict[str, Any]]:
         """Open requests whose fields are as ``like`` says, oldest first."""
@@ -122,7 +120,9 @@ class Approver:
         over = threading.Event()
 
         def answer() -> None:
-            while not over.wait(POLL_SECONDS):
+            last = False
+            while not last:
+                last = over.wait(POLL_SECONDS)  # and one more look: what nobody waits for is still open
                 for one in self.requests():
                     shown = self.show(one["id"])
                     seen.append(shown)
@@ -144,8 +144,10 @@ class Approver:
         """The newest grant of somebody."""
         return dict([one for one in self.must("GET", "grants")["grants"] if one["principal"] == principal][-1])
 
-    def revoke_all(self) -> None:
-        """Every grant that still holds: what one test was given is nothing for the next."""
+    def settle_all(self) -> None:
+        """What one test has asked for or was given is nothing for the next."""
+        for one in self.requests():
+            self.ask("POST", f"approvals/{one['id']}/deny")
         for one in self.must("GET", "grants")["grants"]:
             if one["state"] in ("live", "used"):
                 self.ask("POST", f"grants/{one['id']}/revoke")
@@ -184,7 +186,7 @@ class Ledger:
 
 
 def asks(name: str, verbs: list[str], *, wait: str = "1m", uses: int = 1, **others: object) -> dict[str, Any]:
-    """An approve entry about operations on the ledger, with `SOCKET`'s group as approvers."""
+    """An approve entry about operations on the ledger, with DBAs as approvers."""
     return {
         "name": name,
         "targets": [DATABASE],
@@ -196,19 +198,27 @@ def asks(name: str, verbs: list[str], *, wait: str = "1m", uses: int = 1, **othe
     }
 
 
-SOCKET = {os.getuid(): {"principal": "tester", "groups": ["dba"]}}
-"""Who this process is to a gateway (`identity.socket`): an approver, and by name an operator (`Ostiary`)."""
-
-
 def gateway(pki: Pki, server: Postgres, policy: Document, settings: Document | None = None) -> Ostiary:
-    """One in front of the ledger, not started yet."""
+    """One in front of the ledger, not started yet. Approvers are its operators, too."""
+    own = {
+        "listeners": {"control": {"address": f"127.0.0.1:{free_port()}"}},
+        "roles": {"operator": ["principal:tester", "group:dba"]},
+    }
     return Ostiary(
         pki,
         targets=[guarded.target(server, pki.ca, name=DATABASE)],
         policy=policy,
         environment=guarded.ENVIRONMENT,
-        settings=merged({"identity": {"socket": SOCKET}}, settings or {}),
+        settings=merged(own, settings or {}),
     )
+
+
+_NUMBERS = count(1)
+
+
+def an_approver(gateway: Ostiary) -> Approver:
+    """A new one, a DBA."""
+    return Approver(gateway, gateway.pki.client(f"dba-{next(_NUMBERS)}", groups=["dba"]))
 
 
 def raw(gateway: Ostiary, who: Issued, *, database: str = DATABASE, seconds: float = 30) -> RawClient:
