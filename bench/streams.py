@@ -10,7 +10,9 @@ import json
 import time
 from collections.abc import Callable, Iterator
 
+from gateway.json_paths import parse_path
 from gateway.masking import CopyMask, detection, plan_row
+from gateway.masking.cells import Paths
 from gateway.masking.detectors import DETECTORS
 from gateway.masking.methods import NO_KEYS
 from gateway.masking.streams import JsonStream, TextStream
@@ -92,6 +94,9 @@ def main() -> None:
         print(f"terminal, {name:22} {megabytes(data, lambda: TextStream(found, NO_KEYS, terminal=True)):7.1f} MB/s")
     for name, note in (("clean", "call back soon"), ("escapes", "call\nback"), ("a value each", "a@example.com")):
         print(f"json, {name:26} {megabytes(document(note), lambda: JsonStream(found, NO_KEYS)):7.1f} MB/s")
+    labels: Paths[Method] = Paths(((parse_path("$..balance"), REDACT), (parse_path("$[*].name"), REDACT)))
+    for name, note in (("labels, clean", "call back soon"), ("labels, a value each", "a@example.com")):
+        print(f"json, {name:26} {megabytes(document(note), lambda: JsonStream(found, NO_KEYS, labels)):7.1f} MB/s")
     methods = (CLEAR, CLEAR, REDACT, CLEAR, CLEAR)
     for form in (CopyFormat(), CopyFormat("csv", b",", b"")):
         print(f"copy, {form.kind:26} {copied(form, *methods):7.0f} rows/s")

@@ -194,7 +194,7 @@ def mask_rows(data: bytes, pos: int, end: int, plan: tuple[Column, ...]) -> byte
                 grown = past - place + 4
             else:
                 assert cell is not None
-                frame = framed(cell(data[pos + 4 : pos + 4 + size]))
+                frame = framed(cell(view[pos + 4 : pos + 4 + size]))
                 value = frame
                 grown = len(frame)
             if written + stop - run + grown + growth > capacity:
@@ -289,7 +289,7 @@ def gather(
                     written += 1
                     pos += size
                     continue
-            found = texts(data[pos : pos + size])
+            found = texts(view[pos : pos + size])
             pos += size
             if found is not None and written + len(found) >= capacity and capacity < most:
                 capacity = min(most, 2 * capacity + len(found))

@@ -29,6 +29,11 @@ class Paths(Generic[T]):
     def root(self) -> Place:
         return tuple((number, 0) for number in range(len(self.paths)))
 
+    @property
+    def children(self) -> frozenset[str | int]:
+        """Names and indices that a path has in it; below one place, all others lead to the same one."""
+        return frozenset(step.child for path, _ in self.paths for step in path if step.child is not None)
+
     def below(self, place: Place, child: str | int) -> Place:
         """The place of one child. What is inside a value that a path names is named, too."""
         found: dict[tuple[int, int], None] = {}

@@ -12,7 +12,7 @@ make of a screen by moving the cursor back over it isn't followed: that takes a 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 MAX_SEQUENCE: Final = 4096
 """Bytes. xterm's window titles and OSC 8 links stay below; images (sixel, OSC 1337) don't, and are taken for text from
@@ -25,7 +25,8 @@ MAX_KNOWN: Final = 256
 ZERO_WIDTH: Final = bytes([*range(0x08), *range(0x0E, 0x20), 0x7F])
 """The control characters that move nothing, ESC with them."""
 
-_BEGIN: Final = re.compile(rb"[\x00-\x07\x0e-\x1f\x7f]|\xc2(?:[\x80-\x9f]|\Z)")
+_SPECIAL = bytes(byte in ZERO_WIDTH or byte == 0xC2 for byte in range(256))
+"""What a sequence begins with: a control character, or the first byte of one of C1's in UTF-8."""
 
 _STRING: Final = rb"[^%(ends)s\x18\x1a\x1b\xc2]*+(?:\xc2(?!\x9c)[^%(ends)s\x18\x1a\x1b\xc2]*+)*"
 _WHOLE: Final = re.compile(
@@ -45,18 +46,19 @@ _WHOLE: Final = re.compile(
 )
 
 
-class Sequence(NamedTuple):
-    """One escape sequence, or a run of control characters.
+class Sequence:
+    """One escape sequence, or a run of control characters. Not changed once it is made.
 
     data        its bytes
     begin, end  where in ``data`` its string or its numbers stand
     holds_text  it has a string, which programs show elsewhere (a title, a link)
     """
 
-    data: bytes
-    begin: int = 0
-    end: int = 0
-    holds_text: bool = False
+    def __init__(self, data: bytes, begin: int = 0, end: int = 0, holds_text: bool = False) -> None:
+        self.data = data
+        self.begin = begin
+        self.end = end
+        self.holds_text = holds_text
 
 
 class Splitter:
@@ -70,39 +72,79 @@ class Splitter:
         """The text, and the sequences with the offset in that text before which each stands."""
         if not self._rest and data.isascii() and len(data.translate(None, ZERO_WIDTH)) == len(data):
             return data, []
-        return self._split(self._rest + data, ended=False)
+        return self._split(self._rest + data, False)
 
     def close(self) -> tuple[bytes, list[tuple[int, Sequence]]]:
         """What was held back: no end of it came, so it is text."""
-        return self._split(self._rest, ended=True)
+        return self._split(self._rest, True)
 
-    def _split(self, data: bytes, *, ended: bool) -> tuple[bytes, list[tuple[int, Sequence]]]:
+    def _split(self, data: bytes, ended: bool) -> tuple[bytes, list[tuple[int, Sequence]]]:
         texts: list[bytes] = []
         sequences: list[tuple[int, Sequence]] = []
+        view = data  # a slice of it makes no slice object when compiled
         size = pos = 0  # of the text so far; of the data that was looked at
         search = 0
         self._rest = b""
-        while (begin := _BEGIN.search(data, search)) is not None:
-            start = begin.start()
-            found = _WHOLE.match(data, start, start + MAX_SEQUENCE)
-            if found is None:
-                if not ended and len(data) - start < MAX_SEQUENCE:
-                    self._rest = data[start:]
-                    data = data[:start]
-                    break
-                search = start + 1  # too long, or it never ends: text
-                continue
-            texts.append(data[pos:start])
+        while True:
+            start = _begin(data, search)
+            if start < 0:
+                break
+            stop = _short_csi(data, start)
+            sequence: Sequence | None = None
+            if stop > 0:
+                raw = view[start:stop]
+                sequence = self._known.get(raw)
+                if sequence is None:
+                    sequence = self._learnt(Sequence(raw, 2, len(raw) - 1))
+            else:
+                found = _WHOLE.match(data, start, start + MAX_SEQUENCE)
+                if found is None:
+                    if not ended and len(data) - start < MAX_SEQUENCE:
+                        self._rest = data[start:]
+                        data = data[:start]
+                        break
+                    search = start + 1  # too long, or it never ends: text
+                    continue
+                stop = found.end()
+                sequence = self._known.get(found.group())
+                if sequence is None:
+                    sequence = self._learnt(_sequence(found))
+            texts.append(view[pos:start])
             size += start - pos
-            pos = search = found.end()
-            sequence = self._known.get(found.group())
-            if sequence is None:
-                sequence = _sequence(found)
-                if len(self._known) < MAX_KNOWN:
-                    self._known[sequence.data] = sequence
+            pos = search = stop
             sequences.append((size, sequence))
         texts.append(data[pos:])
         return b"".join(texts), sequences
+
+    def _learnt(self, sequence: Sequence) -> Sequence:
+        if len(self._known) < MAX_KNOWN:
+            self._known[sequence.data] = sequence
+        return sequence
+
+
+def _begin(data: bytes, search: int) -> int:
+    """Where the next sequence begins, or could; -1: there is none."""
+    view = data
+    table = _SPECIAL
+    special = table
+    end = len(data)
+    while search < end:
+        if special[view[search]] and (view[search] != 0xC2 or search + 1 == end or 0x80 <= view[search + 1] <= 0x9F):
+            return search
+        search += 1
+    return -1
+
+
+def _short_csi(data: bytes, start: int) -> int:
+    """Where a sequence ends that begins there, if it is one of CSI's with nothing unusual in it; else 0."""
+    view = data
+    end = min(start + MAX_SEQUENCE, len(data))
+    if start + 2 >= end or view[start] != 0x1B or view[start + 1] != 0x5B:
+        return 0
+    pos = start + 2
+    while pos < end and 0x20 <= view[pos] <= 0x3F:
+        pos += 1
+    return pos + 1 if pos < end and 0x40 <= view[pos] <= 0x7E else 0
 
 
 def _sequence(found: re.Match[bytes]) -> Sequence:

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.masking.methods import STARS, Keyring, text_maker
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from gateway.masking.detection import Detection
 
 STEP: Final = 2048
-"""Bytes of a window. Smaller ones hold back less, but where values are each sees nearly the same as the one before:
-512 took 2.5 times as long there. What is held back waits for a flush in any case."""
+"""Bytes of a window. Smaller ones hold back less, but where values are each sees much of what the one before has seen:
+512 takes half as long again there. What is held back waits for a flush in any case."""
 
 MAX_SPAN: Final = 16 * 1024
 """Bytes. Values that overlap are one; a chain of them that is longer is shown as stars, whatever its methods, at once
@@ -87,8 +86,8 @@ class TextStream:
         self._makers = {method: text_maker(method, keyring) for method in self._methods.values()}
         self._keys = KeyFilter() if PRIVATE_KEY in detection.methods else None
         self._splitter = Splitter() if terminal else None
-        self._phrase = _steps(finder.longest_phrase)
-        self._longest = max(_steps(finder.longest), self._phrase)
+        self._phrase = finder.longest_phrase
+        self._longest = max(finder.longest, self._phrase)
         # Offsets count from the beginning of _text, which is a multiple of STEP from that of the stream.
         self._text = b""
         self._out = 0  # text before it went out
@@ -140,42 +139,54 @@ class TextStream:
         self._add(Part(text, sequences, []) if self._keys is None else self._keys.feed(text, sequences))
 
     def _add(self, part: Part) -> None:
-        before = len(self._text)
-        if not part.sequences:
-            self._text += part.text
-            self._run = 0 if part.text else self._run
-            self._spans += [_Span(before + key, before + key + 1, None) for key in part.keys]
+        text, sequences, keys = part.text, part.sequences, part.keys
+        before = len(self._text)  # where the part's text begins, with what was put into it
+        if not sequences:
+            self._text += text
+            self._run = 0 if text else self._run
+            self._hide_keys(keys, before, 0, len(text))
             return
-        texts = [self._text]
-        keys = iter([*part.keys, -1])
-        key = next(keys)
-        pos = 0
-        for offset, sequence in [*part.sequences, (len(part.text), Sequence(b""))]:
-            while pos <= key < offset:
-                self._spans.append(_Span(before + key - pos, before + key - pos + 1, None))
-                key = next(keys)
-            texts.append(part.text[pos:offset])
-            before += offset - pos
-            self._run = 0 if offset > pos else self._run
-            pos = offset
-            shown = self._searched_sequence(sequence)
-            self._run += len(shown)
-            if self._run > MAX_RUN:
-                texts.append(shown)
+        pieces = [self._text]
+        pos = taken = 0  # what was looked at, and what is in pieces
+        run = self._run
+        for offset, sequence in sequences:
+            if offset > pos:
+                if keys:
+                    self._hide_keys(keys, before, pos, offset)
+                run = 0
+                pos = offset
+            shown = sequence.data
+            if sequence.end - sequence.begin > SHORT_SEQUENCE and shown not in self._known:
+                shown = self._searched_sequence(sequence)
+            run += len(shown)
+            if run > MAX_RUN:
+                pieces.append(text[taken:offset])
+                pieces.append(shown)
+                taken = offset
                 before += len(shown)
             elif shown:
-                self._offsets.append(before)
+                self._offsets.append(before + offset)
                 self._sequences.append(shown)
-        self._text = b"".join(texts)
+        self._run = 0 if len(text) > pos else run
+        self._hide_keys(keys, before, pos, len(text))
+        pieces.append(text[taken:])
+        self._text = b"".join(pieces)
+
+    def _hide_keys(self, keys: list[int], before: int, begin: int, end: int) -> None:
+        """Those whose place stands in this part of a part's text."""
+        for key in keys:
+            if begin <= key < end:
+                self._spans.append(_Span(before + key, before + key + 1, None))
 
     def _searched_sequence(self, sequence: Sequence) -> bytes:
         """The sequence, without a value that its own bytes hold."""
-        data, begin, end, holds_text = sequence
-        if end - begin <= SHORT_SEQUENCE or data in self._known:
-            return data
+        data, begin, end = sequence.data, sequence.begin, sequence.end
         body = data[begin:end].translate(None, ZERO_WIDTH)
-        if self._finder.may_match(body) and any(found.detector in self._methods for found in self._finder.find(body)):
-            return data[:begin] + STARS + data[end:] if holds_text else b""
+        if (
+            self._finder.may_match(body)
+            and {found.detector for found in self._finder.find(body)} & self._methods.keys()
+        ):
+            return data[:begin] + STARS + data[end:] if sequence.holds_text else b""
         if len(self._known) < MAX_KNOWN:
             self._known.add(data)
         return data
@@ -230,12 +241,21 @@ class TextStream:
     def _views(self, begin: int, end: int) -> list[tuple[bytes, int, list[int]]]:
         """What is searched of ``text[begin:end]``: bytes, ``begin``, and where spaces were put in."""
         plain = self._text[begin:end]
-        inside = sorted(set(self._offsets[bisect_right(self._offsets, begin) : bisect_left(self._offsets, end)]))
-        if not inside:
+        first, last = bisect_right(self._offsets, begin), bisect_left(self._offsets, end)
+        if first >= last:
             return [(plain, begin, [])]
-        cuts = [0, *(offset - begin for offset in inside), end - begin]
-        spaced = b" ".join(plain[left:right] for left, right in pairwise(cuts))
-        return [(plain, begin, []), (spaced, begin, [offset - begin + place for place, offset in enumerate(inside)])]
+        pieces: list[bytes] = []
+        spaces: list[int] = []
+        view = self._text
+        pos = begin
+        for number in range(first, last):
+            offset = self._offsets[number]
+            if offset > pos:  # else it stands beside the one before
+                pieces.append(view[pos:offset])
+                spaces.append(offset - begin + len(spaces))
+                pos = offset
+        pieces.append(self._text[pos:end])
+        return [(plain, begin, []), (b" ".join(pieces), begin, spaces)]
 
     def _join(self, span: _Span) -> None:
         """Add a span; those that overlap become one, under the strictest method."""
@@ -270,7 +290,7 @@ class TextStream:
                 end = start
                 last = False
                 break
-            self._show(parts, pos, start, beyond=True)
+            self._show(parts, pos, start, True)
             if not shown:
                 parts.append(
                     STARS if too_long or method is None else self._makers[method](self._text[start:stop]) or b""
@@ -282,22 +302,27 @@ class TextStream:
                 break
             done += 1
         del self._spans[:done]
-        self._show(parts, pos, end, beyond=last)
+        self._show(parts, pos, end, last)
         self._out = end
         self._trim()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _show(self, parts: list[bytes], pos: int, end: int, *, beyond: bool) -> None:
+    def _show(self, parts: list[bytes], pos: int, end: int, beyond: bool) -> None:
         """Text with its sequences; ``beyond``: those at its end, too."""
-        while self._given < len(self._offsets):
-            offset = self._offsets[self._given]
+        offsets, sequences, view = self._offsets, self._sequences, self._text
+        given = self._given
+        while given < len(offsets):
+            offset = offsets[given]
             if offset > end or (offset == end and not beyond):
                 break
-            parts += (self._text[pos:offset], self._sequences[self._given])
-            pos = max(pos, offset)
-            self._given += 1
+            if offset > pos:
+                parts.append(view[pos:offset])
+                pos = offset
+            parts.append(sequences[given])
+            given += 1
+        self._given = given
         if pos < end:
-            parts.append(self._text[pos:end])
+            parts.append(view[pos:end])
 
     def _show_sequences(self, parts: list[bytes], end: int) -> None:
         while self._given < len(self._offsets) and self._offsets[self._given] < end:

@@ -14,7 +14,7 @@ from gateway.errors import PeerError
 from gateway.json_paths import parse_path
 from gateway.masking.cells.json_paths import Paths
 from gateway.masking.detectors import Match
-from gateway.masking.streams import JsonStream
+from gateway.masking.streams import JsonStream, json_stream
 from gateway.masking.streams.json_stream import MAX_STRING, escape, unescape
 from gateway.model import Method
 
@@ -66,6 +66,29 @@ def test_values_are_what_their_reader_would_see(document: Any, ascii_: bool) -> 
 def test_labels_replace_whole_values_below_their_path(document: Any, ascii_: bool) -> None:
     text = json.dumps(document, ensure_ascii=ascii_).encode()
     assert json.loads(mask(text, labels=True)) == _labelled(document, (), hidden=False)
+
+
+@given(DOCUMENTS)
+def test_places_that_are_not_remembered_are_found_again(document: Any) -> None:
+    text = json.dumps(document).encode()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_stream, "MAX_KNOWN", 1)
+        shown = mask(text, labels=True)
+    assert shown == mask(text, labels=True)
+
+
+def test_names_and_indices_that_no_path_has_are_alike() -> None:
+    paths: Paths[Method] = Paths(((parse_path("$.a[1].b"), Method("redact")), (parse_path("$[*].c"), Method("redact"))))
+    document = {
+        "a": [{"b": 1}, {"b": 2, "x": {"b": 3}}, {"b": 4}],
+        "1": {"c": 5, "b": 6},
+        "": {"c": 7},
+        "z": [8, {"c": 9}],
+    }
+    stream = JsonStream(DETECTION, KEYRING, paths)
+    shown = json.loads(stream.feed(json.dumps(document).encode()) + stream.close())
+    document["a"][1]["b"] = document["1"]["c"] = document[""]["c"] = None  # type: ignore[index]
+    assert shown == document
 
 
 def _expected(value: Any) -> Any:

@@ -237,7 +237,7 @@ def test_no_more_is_held_back_than_the_longest_value_and_a_step() -> None:
 def test_a_chain_of_values_is_bounded() -> None:
     class Everything(PatternFinder):
         def find(self, data: bytes, *, hint: str = "") -> list[Match]:
-            return [Match(at, at + 60, "email") for at in range(0, len(data) - 60, 30)]
+            return [Match(at, at + 60, "email") for at in range(0, len(data) - 60, STEP)]
 
         def may_match(self, data: bytes) -> bool:
             return True
