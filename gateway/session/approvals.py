@@ -495,4 +495,6 @@ def _grant_is_over(grant: Grant | None) -> SessionEnded:
         reason = f": {grant.reason}" if grant.reason else ""
         what = "your access" if grant.subject.kind == "session" else "what you run"
         return SessionEnded(f"the approval of {what} was revoked{reason}", hint="Ask for another one.")
+    if grant is not None and grant.state == "void":
+        return SessionEnded("policy changed: your access has to be approved anew", hint="Connect again.")
     return SessionEnded("the approved time of your access is over", hint="Connect again to ask for another approval.")

@@ -91,8 +91,9 @@ class Approver:
     def asked(self, *, seconds: float = 20, **like: object) -> str:
         """The id of the one open request, once there is one."""
         wait_until(lambda: bool(self.requests(**like)), seconds=seconds, what="a request for approval")
-        [one] = self.requests(**like)
-        return str(one["id"])
+        found = self.requests(**like)
+        assert len(found) == 1, found
+        return str(found[0]["id"])
 
     def show(self, id: str) -> dict[str, Any]:
         """A request with its text and parameters."""
@@ -221,13 +222,27 @@ def an_approver(gateway: Ostiary) -> Approver:
     return Approver(gateway, gateway.pki.client(f"dba-{next(_NUMBERS)}", groups=["dba"]))
 
 
-def raw(gateway: Ostiary, who: Issued, *, database: str = DATABASE, seconds: float = 30) -> RawClient:
-    """A session of ``who``; raises LoginRefused."""
+def raw(
+    gateway: Ostiary,
+    who: Issued | str,
+    *,
+    database: str = DATABASE,
+    password: str | None = None,
+    seconds: float = 30,
+) -> RawClient:
+    """A session of ``who``, by certificate, or by name and password; raises LoginRefused."""
     context = ssl.create_default_context(cafile=str(gateway.pki.ca))
-    context.load_cert_chain(who.certificate, who.key)
-    name = who.certificate.stem
+    if isinstance(who, Issued):
+        context.load_cert_chain(who.certificate, who.key)
+        who = who.certificate.stem
     return RawClient(
-        host="localhost", port=gateway.port, user=name, database=database, context=context, seconds=seconds
+        host="localhost",
+        port=gateway.port,
+        user=who,
+        database=database,
+        context=context,
+        password=password,
+        seconds=seconds,
     )
 
 

@@ -83,9 +83,13 @@ class Pki:
         uri: str | None = None,
         email: str | None = None,
         expired: bool = False,
+        seconds: int | None = None,
         file: str | None = None,
     ) -> Issued:
-        """For a caller: ``name`` is the subject's CN, ``groups`` its OUs, ``uri`` and ``email`` alternative names."""
+        """For a caller: ``name`` is the subject's CN, ``groups`` its OUs, ``uri`` and ``email`` alternative names.
+
+        seconds  it is valid for so long, from now on
+        """
         attributes = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, group) for group in groups]
         subject = x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, name)])
         alternatives: list[x509.GeneralName] = []
@@ -93,7 +97,9 @@ class Pki:
             alternatives.append(x509.UniformResourceIdentifier(uri))
         if email is not None:
             alternatives.append(x509.RFC822Name(email))
-        return self._issue(file or name, subject, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, expired=expired)
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH
+        valid = 30 * DAY if seconds is None else datetime.timedelta(seconds=seconds)
+        return self._issue(file or name, subject, alternatives, purpose, expired=expired, valid=valid)
 
     def revoke(self, revoked: Iterable[Issued], *, file: str = "ca.crl", expired: bool = False) -> Path:
         """A revocation list that names exactly ``revoked``; PEM."""
@@ -121,6 +127,7 @@ class Pki:
         purpose: x509.ObjectIdentifier,
         *,
         expired: bool,
+        valid: datetime.timedelta = 30 * DAY,
     ) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
@@ -131,7 +138,7 @@ class Pki:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - 30 * DAY)
-            .not_valid_after(now - DAY if expired else now + 30 * DAY)
+            .not_valid_after(now - DAY if expired else now + valid)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
