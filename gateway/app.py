@@ -433,13 +433,9 @@ class Gateway:
         for call in (self._sync, self._retry, self._sweep, self._checkpoint, self._alive):
             if call.running:
                 call.stop()
+        await self._in_time(self.dialler.settled(), "cancel requests")
         if self._pool.started:
-            settled = self.recordings.settled()
-            settled.addTimeout(STOP_TIMEOUT, self.reactor)
-            try:
-                await settled
-            except (GatewayError, TimeoutError) as error:
-                log.error("recordings not settled", problem=str(error))
+            await self._in_time(self.recordings.settled(), "recordings")
         await self.webhooks.stop()
         self.watching.stop()
         for sink in self.sinks:
@@ -463,6 +459,17 @@ class Gateway:
         except RecordingFailed as error:
             log.error("audit log failed", problem=error.message)
         log.info("stopped")
+
+    async def _in_time(self, done: Deferred[None], what: str) -> None:
+        """Wait for ``done`` as long as a stop may take."""
+
+        def late(_cancelled: object, seconds: float) -> None:
+            log.error("not settled", what=what, problem=f"not within {seconds:g} s")
+
+        try:
+            await done.addTimeout(STOP_TIMEOUT, self.reactor, late)
+        except GatewayError as error:
+            log.error("not settled", what=what, problem=str(error))
 
 
 def _server_tls(config: Config, now: float) -> ServerContext:

@@ -278,6 +278,8 @@ class Dialler:
         )
         """Runs a function where it holds up nobody."""
         self._clock = clock
+        self._cancelling = 0
+        self._none_is_cancelled: list[Deferred[None]] = []
         self._contexts: dict[TargetTls, ssl.SSLContext | None] = {}
 
     def forget(self) -> None:
@@ -320,14 +322,31 @@ class Dialler:
 
         Raises TargetUnavailable.
         """
-        stream, _binding, deadline = await self._open(target, timeout)
+        self._cancelling += 1
         try:
-            stream.transport.write(cancel_request(*key))
-            # The target answers by closing: only then has it signalled the backend.
-            await stream.closed()
+            stream, _binding, deadline = await self._open(target, timeout)
+            try:
+                stream.transport.write(cancel_request(*key))
+                # The target answers by closing: only then has it signalled the backend.
+                await stream.closed()
+            finally:
+                if deadline.active():
+                    deadline.cancel()
         finally:
-            if deadline.active():
-                deadline.cancel()
+            self._cancelling -= 1
+            if not self._cancelling:
+                waiting, self._none_is_cancelled = self._none_is_cancelled, []
+                for waiter in waiting:
+                    waiter.callback(None)
+
+    def settled(self) -> Deferred[None]:
+        """Fires when no cancel request is under way: a gateway that stops doesn't leave the target at work."""
+        settled: Deferred[None] = Deferred()
+        if self._cancelling:
+            self._none_is_cancelled.append(settled)
+        else:
+            settled.callback(None)
+        return settled
 
     async def _open(self, target: Target, timeout: float) -> tuple[MessageStream, bytes | None, Any]:
         """A connection, with TLS as the target's configuration asks; its channel binding; the deadline's call."""

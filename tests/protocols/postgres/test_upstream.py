@@ -7,13 +7,24 @@ from typing import Any
 import pytest
 from protocols.postgres.talk import message, report, status
 from scramp import ScramMechanism
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from gateway.errors import TargetUnavailable
-from gateway.protocols.postgres.upstream import Login, MessageStream
+from gateway.protocols.postgres.upstream import Dialler, Login, MessageStream
 from gateway.secrets import Secret
+
+
+def _unreachable(failure: Failure) -> None:
+    assert isinstance(failure.value, TargetUnavailable)
+
+
+class FakeReactor(Clock):
+    def getThreadPool(self) -> None:
+        """Nothing is done in threads here."""
+
 
 R, K, Z = ord("R"), ord("K"), ord("Z")
 LOST = Failure(ConnectionDone())  # type: ignore[no-untyped-call]  # Twisted's
@@ -234,3 +245,23 @@ def test_waiting_for_the_end_drops_what_is_still_said() -> None:
     assert found == []
     one.connectionLost(LOST)
     assert found == [None]
+
+
+def test_who_stops_waits_for_cancel_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    dialler = Dialler(FakeReactor(), lambda: 0.0)
+    opened: list[Deferred[Any]] = []
+
+    def open_(target: object, timeout: float) -> Deferred[Any]:
+        opened.append(Deferred())
+        return opened[-1]
+
+    monkeypatch.setattr(dialler, "_open", open_)
+    assert dialler.settled().called, "nothing is under way"
+    target: Any = None
+    done = [ensureDeferred(dialler.cancel(target, (7, b"key"), 10.0)) for _ in range(2)]
+    settled = dialler.settled()
+    for deferred, opens in zip(done, opened, strict=True):
+        assert not settled.called
+        opens.errback(TargetUnavailable("unreachable"))
+        deferred.addErrback(_unreachable)
+    assert settled.called
