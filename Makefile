@@ -33,7 +33,7 @@ $(STAMPS)/venv: requirements-dev.txt pyproject.toml setup.py | $(STAMPS)/debian
 build: $(STAMPS)/build ## the modules that gain from it, compiled in place with Cython
 
 $(STAMPS)/build: $(COMPILED) $(wildcard $(COMPILED:.py=.pxd)) setup.py $(STAMPS)/venv
-	OSTIARY_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	OSTIARY_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel $(shell nproc)
 	@touch $@
 
 demo: build ## a gateway in the foreground, with everything around it and commands to try
