@@ -296,9 +296,10 @@ class Gateway:
         self.live.sweep(now)
         try:
             self.approvals.sweep(now)
-        except GatewayError as error:
-            # Nothing follows from a deadline but refusals, and `Approvals` looks at the clock itself.
-            log.error("approvals not swept", problem=error.message)
+        except Exception as error:
+            # Nothing follows from a deadline but refusals, and `Approvals` looks at the clock itself; an error that
+            # nobody thought of may not end the loop that ends sessions.
+            log.error("approvals not swept", problem=str(error), exc_info=not isinstance(error, GatewayError))
 
     def _sync_audit(self) -> Deferred[None] | None:
         """Not from the timer alone: a sync that still runs is waited for, never overtaken.

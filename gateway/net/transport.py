@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import select
 import socket
 import ssl
 import struct
@@ -45,8 +46,8 @@ WRITE_LOW = WRITE_HIGH // 4
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for a TLS handshake. nginx allows 60, haproxy 10: a client that is slower has no use of the session."""
 
-TCP_CLOSE, TCP_CLOSE_WAIT = 7, 8
-"""States of a connection that its peer has reset, or closed its side of (linux/tcp_states.h)."""
+LEFT = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
+"""What poll(2) says of a connection that its peer has closed its side of, or reset, or that is no more."""
 
 LINGER = 5.0
 """Seconds that a closed connection may take to flush and say goodbye before it is aborted. A peer that stopped reading
@@ -262,14 +263,16 @@ class StreamTransport:
         return self._host
 
     def peer_has_left(self) -> bool:
-        """Whether the peer has closed its side, though nobody reads here (TCP_INFO; tcp(7)). False for unix sockets."""
+        """Whether the peer has closed its side, though nobody reads here (poll(2)); of unix sockets, too."""
         sock = self._stream.get_extra_info("socket")
-        if sock is None or sock.family == socket.AF_UNIX:
+        if sock is None:
             return False
-        try:
-            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in (TCP_CLOSE, TCP_CLOSE_WAIT)
-        except OSError:
+        descriptor = sock.fileno()
+        if descriptor < 0:
             return True
+        poll = select.poll()
+        poll.register(descriptor, select.POLLRDHUP)
+        return any(event & LEFT for _, event in poll.poll(0))
 
     @property
     def peer_credentials(self) -> tuple[int, int, int] | None:

@@ -293,9 +293,7 @@ class Approvals:
         self._store.save(locks=[lock])
         self._locks[lock.id] = lock
         ended = SessionEnded(_words(lock), hint="Ask an operator.")
-        for live in self._live:
-            if _keeps_out(lock, live.access.principal.name, live.access.target.name):
-                live.end(ended)
+        self._live.end_all(ended, lambda live: _keeps_out(lock, live.access.principal.name, live.access.target.name))
         return lock
 
     def unlock(self, id: str, by: str) -> Lock:
@@ -421,9 +419,10 @@ class Approvals:
         grant = replace(grant, state=state, reason=reason)
         self._say(GrantEnded(grant, by))
         self._keep_grant(grant)
-        for live in self._live:
-            if live.grant == grant.id or (state == "revoked" and live.runs_by(grant.id)):
-                live.end(_grant_is_over(grant))
+        self._live.end_all(
+            _grant_is_over(grant),
+            lambda live: live.grant == grant.id or (state == "revoked" and live.runs_by(grant.id)),
+        )
         return grant
 
     def _keep_request(self, request: Request) -> None:

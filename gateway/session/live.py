@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import structlog
+
 from gateway.errors import GatewayError, SessionEnded, TooManySessions
 from gateway.model import Access
+
+log = structlog.get_logger()
 
 
 class LiveSession:
@@ -109,18 +113,43 @@ class LiveSessions:
             del self._of_principal[name]
 
     def sweep(self, now: float) -> int:
-        """End every session whose time or right is over; how many those were. To be called every second."""
+        """End every session whose time or right is over; how many those were. To be called every second.
+
+        A session that can't say whether it may go on is ended, too, and keeps no other from being asked.
+        """
         ended = 0
         for session in tuple(self._sessions.values()):
-            reason = SessionEnded("the caller has left") if session.left() else session.gone(now)
+            try:
+                reason = SessionEnded("the caller has left") if session.left() else session.gone(now)
+            except Exception:
+                log.exception("session can't be judged", session=session.id)
+                reason = SessionEnded("whether this session may go on can't be told")
             if reason is not None:
-                session.end(reason)
+                _end(session, reason)
                 ended += 1
         return ended
 
-    def end_all(self, reason: SessionEnded) -> int:
-        """End every session; how many there were."""
-        sessions = tuple(self._sessions.values())
-        for session in sessions:
-            session.end(reason)
-        return len(sessions)
+    def end_all(self, reason: GatewayError, whom: Callable[[LiveSession], bool] | None = None) -> int:
+        """End every session, or those that ``whom`` is true for; how many. One that ``whom`` can't judge ends, too."""
+        ended = 0
+        for session in tuple(self._sessions.values()):
+            if whom is None or _meant(whom, session):
+                _end(session, reason)
+                ended += 1
+        return ended
+
+
+def _meant(whom: Callable[[LiveSession], bool], session: LiveSession) -> bool:
+    try:
+        return whom(session)
+    except Exception:
+        log.exception("session can't be judged", session=session.id)
+        return True
+
+
+def _end(session: LiveSession, reason: GatewayError) -> None:
+    """One that fails keeps no other from its end; it stays in the list, and the next sweep asks it again."""
+    try:
+        session.end(reason)
+    except Exception:
+        log.exception("session can't be ended", session=session.id)

@@ -132,6 +132,21 @@ def test_a_peer_that_resets_is_lost(reactor: LoopOnly, net: Net) -> None:
     reactor.run(work())
 
 
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_peer_that_leaves_is_seen_though_nobody_reads(reactor: LoopOnly, net: Net, reset: bool) -> None:
+    async def work() -> None:
+        pair = await net.pair()
+        pair.transport.pauseProducing()
+        await pair.send(b"unread")
+        assert not pair.transport.peer_has_left()
+        if reset:
+            pair.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        pair.peer.close()
+        assert pair.transport.peer_has_left()
+
+    reactor.run(work())
+
+
 def test_lose_connection_flushes(reactor: LoopOnly, net: Net) -> None:
     async def work() -> None:
         pair = await net.pair()

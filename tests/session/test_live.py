@@ -60,3 +60,26 @@ def test_a_sweep_ends_whose_time_is_over(house: House) -> None:
     assert house.live.sweep(11.0) == 1
     assert [error.message for error in told] == ["over"]
     assert house.live.get(one.live.id) is one.live
+
+
+def test_a_session_that_cannot_be_judged_is_ended_and_keeps_none_from_its_end(house: House) -> None:
+    told: list[tuple[str, str]] = []
+    for name in ("unclear", "stuck", "over"):
+        live = house.open(house.admit(principal(name))).live
+        live.gone = lambda now: SessionEnded("over")
+        live.end = lambda error, name=name: told.append((name, error.message))  # type: ignore[misc]
+    unclear, stuck, _ = house.live
+
+    def breaks(*_: object) -> SessionEnded | None:
+        raise OSError("no descriptor left")
+
+    unclear.gone = breaks
+    stuck.end = breaks
+    assert house.live.sweep(10.0) == 3
+    assert told == [("unclear", "whether this session may go on can't be told"), ("over", "over")]
+    told.clear()
+    assert house.live.end_all(SessionEnded("maintenance")) == 3
+    assert [name for name, _ in told] == ["unclear", "over"]
+    told.clear()
+    assert house.live.end_all(SessionEnded("locked"), lambda live: live is stuck or breaks() is None) == 3
+    assert [name for name, _ in told] == ["unclear", "over"]
