@@ -16,7 +16,7 @@ from gateway.audit.events import OperationDecided, SessionClosed
 from gateway.audit.reader import LogReader
 from gateway.audit.rfc5424 import frame, message_of_line
 from gateway.audit.verify import verify_log
-from gateway.model import Access, Address, Decision, Operation, Outcome, Principal, Target, TargetTls
+from gateway.model import Access, Address, Decision, Outcome, Principal, SqlOperation, Target, TargetTls
 
 EVENTS = 20_000
 ROUNDS = 7
@@ -33,15 +33,15 @@ def main() -> None:
     context = SessionContext("01935f8e-0000-7000-8000-000000000001", Access(principal, target, "shop", "ro", "::1"))
     decision = Decision(Outcome.ALLOW, ("analysts read orders",))
 
-    def operation(columns: int) -> Operation:
+    def operation(columns: int) -> SqlOperation:
         text = "select " + ", ".join(f"column_{number}" for number in range(columns)) + " from orders where id = $1"
-        return Operation(text, text, "ab" * 32, frozenset({"select"}), frozenset({"public.orders"}))
+        return SqlOperation(text, text, "ab" * 32, frozenset({"select"}), frozenset({"public.orders"}))
 
     small, large = operation(3), operation(200)
     with tempfile.TemporaryDirectory() as directory:
         log = AuditLog(Path(directory), node="gw1.example.com", clock=time.time, version="0.1.0")
 
-        def append(asked: Operation) -> Callable[[], object]:
+        def append(asked: SqlOperation) -> Callable[[], object]:
             return lambda: log.append(OperationDecided(context, 1, asked, decision, "query"))
 
         def append_and_flush() -> None:

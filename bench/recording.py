@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from gateway.model import Access, Address, Decision, Operation, Outcome, Principal, Target, TargetTls, uuid7
+from gateway.model import Access, Address, Decision, Outcome, Principal, SqlOperation, Target, TargetTls, uuid7
 from gateway.recording import Recorder, Recordings, SessionHeader
 from gateway.recording.verify import verify
 
@@ -49,7 +49,7 @@ def main() -> None:
             SessionHeader(session, access, time.time(), "0" * 64), on_failure=lambda error: None
         )
         text = "SELECT abalance FROM pgbench_accounts WHERE aid = $1;"
-        operation = Operation(text, text, "a" * 64, frozenset({"select"}), frozenset({"public.pgbench_accounts"}))
+        operation = SqlOperation(text, text, "a" * 64, frozenset({"select"}), frozenset({"public.pgbench_accounts"}))
         decision = Decision(Outcome.ALLOW, ("engineers-read",))
 
         def small(number: int) -> None:
@@ -89,7 +89,7 @@ def large(recordings: Recordings, access: Access) -> None:
         SessionHeader(session, access, time.time(), "0" * 64), on_failure=lambda error: None
     )
     value = os.urandom(1024 * 1024) * 100
-    operation = Operation("INSERT INTO files VALUES ($1)", "", "a" * 64, frozenset({"insert"}))
+    operation = SqlOperation("INSERT INTO files VALUES ($1)", "", "a" * 64, frozenset({"insert"}))
     started = time.perf_counter()
     recorder.operation(1, operation, Decision(Outcome.ALLOW), parameters=[value], formats=[1])
     recorder.commit()

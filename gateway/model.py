@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Protocol
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -80,7 +80,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A system behind the gateway."""
+    """A system behind the gateway. ``protocol`` is ``postgres`` or ``ssh``."""
 
     name: str
     protocol: str
@@ -94,7 +94,8 @@ class Target:
 class Access:
     """The fixed half of every decision: who asks, for what, from where.
 
-    ``role`` is the user at the target, ``address`` the caller's IP address.
+    ``role`` is the user at the target (SSH: the login there), ``database`` is empty where the protocol has none,
+    ``address`` is the caller's IP address.
     """
 
     principal: Principal
@@ -165,8 +166,33 @@ class CopyOut:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """The unit policy decides on; here one SQL message (a client message is decided as a whole).
+    """The unit policy decides on: what every protocol's operations have. A protocol makes one of its own kind.
 
+    text        what was asked, as evidence: secrets blanked, else as it came
+    normalised  what may leave for the SIEM and for chats
+    digest      SHA-256 in hex of what tells this operation from others of its kind
+    verbs       what it does, in the words of its kind's catalogue
+    labels      labels of all that it touches
+    opaque      why it is not fully understood; None when it is
+    unshown     why its text doesn't say all that it would do, so that nobody could approve it; None: it does
+    """
+
+    kind: ClassVar[Literal["sql", "ssh"]]
+
+    text: str
+    normalised: str
+    digest: str
+    verbs: frozenset[str]
+    labels: frozenset[str] = field(default=frozenset(), kw_only=True)
+    opaque: str | None = field(default=None, kw_only=True)
+    unshown: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlOperation(Operation):
+    """One SQL message (a client message is decided as a whole).
+
+    normalised          the text with constants as ``$1``, ``digest`` is of that
     relations           every relation the text could mean, as ``schema.name``: an unqualified name stands
                         for all relations of that name, a view also for what it reads
     functions           every function called: as written, by its bare name, and every overload as ``schema.name``
@@ -177,7 +203,6 @@ class Operation:
     row_bound           most rows that it can return, None when nothing bounds them
     revealing           it reads what shows values, statements or credentials of others (pg_stats, ...)
     steering            it changes how the target plans, and by that the order of rows
-    opaque              why the text is not fully understood; None when it is
     names               prepared statements and cursors that it (re)defines or drops in SQL
     outputs             labels that each result column could carry, where the server gives no provenance; None: unknown,
                         all of them carry ``labels``. They hold for a result that has as many columns as there are
@@ -187,31 +212,68 @@ class Operation:
                         what a query gives (then ``clean_writes`` decides), ``code`` can
     copies              the COPY ... TO STDOUT that it is, and nothing else; None: it is none, or not plainly understood
     uses                what it does with labelled columns beside showing them; None: unknown, anything
-    unshown             why its text doesn't say all that it would do, so that nobody could approve it; None: it does
     """
 
-    text: str
-    normalised: str
-    digest: str
-    verbs: frozenset[str]
+    kind = "sql"
+
     relations: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
     untrusted_functions: frozenset[str] = frozenset()
-    labels: frozenset[str] = frozenset()
     without_where: bool = False
     clean_writes: bool = True
     row_bound: int | None = None
     revealing: bool = False
     steering: bool = False
-    opaque: str | None = None
     names: frozenset[str] = frozenset()
     outputs: tuple[frozenset[str], ...] | None = None
     star: int | None = None
     ddl: Literal["none", "plain", "query", "code"] = "code"
     uses: tuple[LabelUse, ...] | None = ()
     copies: CopyOut | None = None
-    unshown: str | None = None
-    kind: Literal["sql"] = "sql"
+
+
+SshRequest = Literal[
+    "shell", "exec", "subsystem", "sftp", "scp", "file", "forward_local", "forward_remote", "agent", "x11", "env"
+]
+"""What can be asked for over SSH (RFC 4254 sections 6 and 7): ``sftp`` is the subsystem of that name as such, ``scp``
+an exec of ``scp -t`` or ``-f`` as such, ``file`` one action on files within either."""
+
+FileAction = Literal["read", "write", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileUse:
+    """What a file action does to one path: absolute and normalised, ``/`` is the root."""
+
+    action: FileAction
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SshOperation(Operation):
+    """One SSH request, or one file action within SFTP or SCP.
+
+    request      what is asked for
+    verbs        the request; for ``file`` also ``sftp`` or ``scp``, and what it does: ``read``, ``write``, ``list``
+    argv         exec: the words of the command, quotes resolved, where it is plain words for certain; else None
+    shell        exec: what of a shell's language it uses (`gateway.shell`); empty: it is plain words
+    subsystem    its name
+    files        every path that a file action touches, and how (a rename writes two)
+    destination  forwards: ``host:port``, lower case, no brackets but for IPv6; or a unix socket's path
+    variable     env: the variable's name
+    channel      the number of the channel that it came in; no part of what it is
+    """
+
+    kind = "ssh"
+
+    request: SshRequest = field(kw_only=True)
+    argv: tuple[str, ...] | None = field(default=None, kw_only=True)
+    shell: frozenset[str] = field(default=frozenset(), kw_only=True)
+    subsystem: str = field(default="", kw_only=True)
+    files: tuple[FileUse, ...] = field(default=(), kw_only=True)
+    destination: str = field(default="", kw_only=True)
+    variable: str = field(default="", kw_only=True)
+    channel: int | None = field(default=None, kw_only=True)
 
 
 class Outcome(Enum):
@@ -326,14 +388,14 @@ class RowPlanner(Protocol):
         """A text that is no row's (an error's, a notification's), with what is found in it masked; else the same
         object."""
 
-    def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
+    def plan(self, fields: Sequence[ResultField], operation: SqlOperation, *, final: bool) -> RowRewriter | None:
         """How to rewrite rows of these columns; None: they pass as they are.
 
         Raises CatalogueStale when a column's relation is not known yet, unless ``final``: then the catalogue was
         just reloaded, and what is unknown even now is masked with all that the database could hold.
         """
 
-    def copy(self, operation: Operation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
+    def copy(self, operation: SqlOperation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
         """How to rewrite the CopyData of one COPY ... TO STDOUT; None: they pass as they are.
 
         Raises PeerError when the server answers another COPY than ``operation`` is, or one that can't be masked.
@@ -359,7 +421,10 @@ class CatalogueStale(Exception):
     """A result shows a relation that the catalogue has not seen; reload it and plan again."""
 
 
-class Verdict(Struct, frozen=True):
+Asked = TypeVar("Asked", bound=Operation)
+
+
+class Verdict(Struct, Generic[Asked], frozen=True):
     """The corridor's answer to one asked operation. Only `gateway.session` makes one.
 
     number   the operation's number in its session, as the recording has it
@@ -370,7 +435,7 @@ class Verdict(Struct, frozen=True):
     grant    the approval by which it goes on; empty: it needed none
     """
 
-    operation: Operation
+    operation: Asked
     number: int
     planner: RowPlanner | None = None
     tainted: bool = False

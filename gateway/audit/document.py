@@ -13,6 +13,7 @@ _CLASS_NAMES = {
     Class.ACCOUNT_CHANGE: "Account Change",
     Class.AUTHENTICATION: "Authentication",
     Class.AUTHORIZE_SESSION: "Authorize Session",
+    Class.SSH_ACTIVITY: "SSH Activity",
     Class.APPLICATION_LIFECYCLE: "Application Lifecycle",
     Class.API_ACTIVITY: "API Activity",
     Class.DATASTORE_ACTIVITY: "Datastore Activity",
@@ -58,13 +59,16 @@ def catalogue_page() -> str:
 
 def _row(kind: type[Event]) -> str:
     if kind is OperationDecided:
-        activity = "2 update, 4 query, 5 write, 6 create, 7 delete, 99: the gravest of its verbs"
+        activity = (
+            "SQL: 2 update, 4 query, 5 write, 6 create, 7 delete, 99: the gravest of its verbs; SSH: 99 (the request)"
+        )
     else:
         activity = str(kind.activity_id) + (f" ({kind.activity_name})" if kind.activity_name else "")
     name = event_name(kind)
     alert = "yes" if kind.alert else ""
     severity = f"{int(kind.severity)} {kind.severity.name.lower()}"
-    of_class = f"{int(kind.class_uid)} {_CLASS_NAMES[kind.class_uid]}"
+    classes = (kind.class_uid, Class.SSH_ACTIVITY) if kind is OperationDecided else (kind.class_uid,)
+    of_class = " or ".join(f"{int(uid)} {_CLASS_NAMES[uid]}" for uid in classes)
     return f"| [`{name}`](#{name}) | {of_class} | {activity} | {severity} | {alert} |\n"
 
 

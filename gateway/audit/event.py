@@ -54,10 +54,15 @@ def event_name(kind: type[Event]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
-@lru_cache(maxsize=256)
 def head(kind: type[Event], activity: int, severity: Severity) -> bytes:
     """The members from ``category_uid`` to ``activity_name``."""
-    uid = int(kind.class_uid)
+    return class_head(kind.class_uid, activity, severity, kind.activity_name)
+
+
+@lru_cache(maxsize=256)
+def class_head(class_uid: Class, activity: int, severity: Severity, activity_name: str | None) -> bytes:
+    """As `head`, of an event whose class depends on what it is about."""
+    uid = int(class_uid)
     members: dict[str, object] = {
         "category_uid": uid // 1000,
         "class_uid": uid,
@@ -65,6 +70,6 @@ def head(kind: type[Event], activity: int, severity: Severity) -> bytes:
         "type_uid": uid * 100 + activity,
         "severity_id": int(severity),
     }
-    if kind.activity_name is not None:
-        members["activity_name"] = kind.activity_name
+    if activity_name is not None:
+        members["activity_name"] = activity_name
     return encode(members)[1:-1]

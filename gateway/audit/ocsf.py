@@ -42,6 +42,7 @@ class Class(IntEnum):
     ACCOUNT_CHANGE = 3001
     AUTHENTICATION = 3002
     AUTHORIZE_SESSION = 3003
+    SSH_ACTIVITY = 4007
     APPLICATION_LIFECYCLE = 6002
     API_ACTIVITY = 6003
     DATASTORE_ACTIVITY = 6005
@@ -165,12 +166,14 @@ class SessionContext:
             "dst_endpoint": {"name": bounded(access.target.name)},
         }
         who = user(access.principal)
-        database = {
-            "name": bounded(access.database),
-            "type": DATABASE_TYPES.get(access.target.protocol, access.target.protocol),
-            "type_id": 1,
-        }
-        self.as_actor = _inner({"actor": {"user": who, "session": {"uid": session}}, **places, "database": database})
+        acting: dict[str, object] = {"actor": {"user": who, "session": {"uid": session}}, **places}
+        if access.target.protocol != "ssh":
+            acting["database"] = {
+                "name": bounded(access.database),
+                "type": DATABASE_TYPES.get(access.target.protocol, access.target.protocol),
+                "type_id": 1,
+            }
+        self.as_actor = _inner(acting)
         who = user(access.principal, groups=True)
         self.as_user = _inner({"user": who, "session": {"uid": session}, **places})
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from gateway.audit.event import Event, head
+from gateway.audit.event import Event, class_head
 from gateway.audit.ocsf import (
     MAX_BODY,
     MAX_TEXT,
+    OTHER,
     Class,
     SessionContext,
     Severity,
@@ -17,9 +18,9 @@ from gateway.audit.ocsf import (
     datastore_activity,
     encode,
 )
-from gateway.model import Decision, Operation, Outcome
+from gateway.model import Decision, Operation, Outcome, SqlOperation, SshOperation
 
-Source = Literal["query", "parse", "execute", "copy", "function"]
+Source = Literal["query", "parse", "execute", "copy", "function", "request", "file"]
 """Which kind of client message an operation came in."""
 
 
@@ -30,9 +31,13 @@ LONGEST_NUMBER = 20
 class OperationDecided(Event, frozen=True):
     """Policy, or a mask that could be evaded, decided one operation. A refused one has severity medium.
 
-    The text is the normalised one, constants as ``$1``; where it does not fit, it is cut with a marker and the digest
-    (``query_info.uid``, SHA-256 of the whole normalised text) stands for it. The full text and the parameters are only
-    in the recording.
+    SQL is Datastore Activity, what is asked for over SSH is SSH Activity. The text is the normalised one: constants of
+    SQL as ``$1``, passwords that a command names as ``****``. Where it does not fit, it is cut with a marker and the
+    digest stands for it. The full text and the parameters are only in the recording. SQL has the text in
+    ``query_info.query_string`` and the digest in ``query_info.uid``; SSH has both in ``unmapped`` as ``text`` and
+    ``digest``, besides ``request`` (the activity's name, too), ``login`` (the user at the target), ``channel``,
+    ``subsystem``, ``files`` (``read /etc/motd``), ``destination`` (of a forward), ``variable`` (its name) and ``shell``
+    (what of a shell's language a command uses).
 
     session    who, to what, from where
     number     the operation's number in its session and recording
@@ -80,17 +85,38 @@ class OperationDecided(Event, frozen=True):
         decision = self.decision
         normalised = operation.normalised
         text = encode(normalised if room is None else bounded(normalised, room))
-        before = b'%b,%b,"query_info":{"query_string":%b,"uid":%b},%b,"operation":' % (
-            _verdict(operation.verbs, decision.outcome, self.refusal, decision.message, self.source, self.approval),
-            self.session.as_actor,
-            text,
-            encode(operation.digest),
-            _authorization(decision.outcome, decision.rules[:names]),
-        )
-        after = b',"source":"%b",%b' % (
-            self.source.encode("ascii"),
-            _facts(operation.verbs, operation.relations, operation.labels, decision.observed, names),
-        )
+        # What needs an approval may be parsed without one: it is asked for when it is run.
+        approved = decision.outcome is Outcome.APPROVE and (bool(self.approval) or self.source == "parse")
+        allowed = (decision.outcome is Outcome.ALLOW or approved) and self.refusal is None
+        verdict = _verdict(allowed, self.refusal if self.refusal is not None else decision.message)
+        authorization = _authorization(decision.outcome, decision.rules[:names])
+        severity = Severity.INFORMATIONAL if allowed else Severity.MEDIUM
+        source = self.source.encode("ascii")
+        if isinstance(operation, SshOperation):
+            activity = class_head(Class.SSH_ACTIVITY, OTHER, severity, operation.request)
+            before = b'%b,%b,%b,%b,"request":"%b","text":%b,"digest":%b,"operation":' % (
+                activity,
+                verdict,
+                self.session.as_actor,
+                authorization,
+                operation.request.encode("ascii"),
+                text,
+                encode(operation.digest),
+            )
+            facts = _requested(operation, self.session.access.role, decision.observed, names)
+        else:
+            activity = class_head(Class.DATASTORE_ACTIVITY, datastore_activity(operation.verbs), severity, None)
+            before = b'%b,%b,%b,"query_info":{"query_string":%b,"uid":%b},%b,"operation":' % (
+                activity,
+                verdict,
+                self.session.as_actor,
+                text,
+                encode(operation.digest),
+                authorization,
+            )
+            relations = operation.relations if isinstance(operation, SqlOperation) else frozenset()
+            facts = _facts(operation.verbs, relations, operation.labels, decision.observed, names)
+        after = b',"source":"%b",%b' % (source, facts)
         if operation.opaque is not None:
             after += b',"opaque":' + encode(bounded(operation.opaque, MAX_TEXT))
         if room is not None:
@@ -101,24 +127,16 @@ class OperationDecided(Event, frozen=True):
 
 
 @lru_cache(maxsize=4096)
-def _verdict(
-    verbs: frozenset[str], outcome: Outcome, refusal: str | None, message: str | None, source: Source, approval: str
-) -> bytes:
-    """From ``category_uid`` to ``status_detail``: the same for most operations of a policy."""
-    # What needs an approval may be parsed without one: it is asked for when it is run.
-    approved = outcome is Outcome.APPROVE and (bool(approval) or source == "parse")
-    allowed = (outcome is Outcome.ALLOW or approved) and refusal is None
-    severity = Severity.INFORMATIONAL if allowed else Severity.MEDIUM
-    decided = head(OperationDecided, datastore_activity(verbs), severity)
+def _verdict(allowed: bool, detail: str | None) -> bytes:
+    """From ``status_id`` to ``status_detail``: the same for most operations of a policy."""
     verdict: dict[str, object] = {
         "status_id": 1 if allowed else 2,
         "action_id": 1 if allowed else 2,
         "disposition_id": 1 if allowed else 2,
     }
-    detail = refusal if refusal is not None else message
     if detail is not None:
         verdict["status_detail"] = bounded(detail, MAX_TEXT)
-    return decided + b"," + encode(verdict)[1:-1]
+    return encode(verdict)[1:-1]
 
 
 def authorizations(outcome: Outcome, rules: tuple[str, ...]) -> list[dict[str, object]]:
@@ -143,6 +161,22 @@ def _facts(
         _names(labels, names),
         _names(frozenset(observed), names),
     )
+
+
+def _requested(operation: SshOperation, login: str, observed: tuple[str, ...], names: int) -> bytes:
+    """What an SSH operation is. A file is two paths at most, but a name may be long."""
+    shown: dict[str, object] = {"login": bounded(login), "verbs": bounded_names(operation.verbs, names)}
+    if operation.channel is not None:
+        shown["channel"] = operation.channel
+    if operation.files:
+        shown["files"] = [bounded(f"{use.action} {use.path}") for use in operation.files[: min(names, 8)]]
+    if operation.shell:
+        shown["shell"] = bounded_names(operation.shell, names)
+    for name in ("subsystem", "destination", "variable"):
+        if value := getattr(operation, name):
+            shown[name] = bounded(value)
+    shown["observed"] = bounded_names(observed, min(names, 64))
+    return encode(shown)[1:-1]
 
 
 SMALL = 16

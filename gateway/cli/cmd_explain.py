@@ -14,7 +14,7 @@ from gateway.cli.options import caller_options, config_option, json_option
 
 if TYPE_CHECKING:
     from gateway.cli.offline import Shown
-    from gateway.model import Factor, Operation, PrincipalKind
+    from gateway.model import Factor, PrincipalKind, SqlOperation
     from gateway.policy import Explanation
 
 
@@ -126,7 +126,7 @@ def _origin(column: Shown) -> str:
 
 def _described(
     found: Explanation,
-    operation: Operation | None,
+    operation: SqlOperation | None,
     role: str,
     refusal: str | None,
     unshown: str | None,

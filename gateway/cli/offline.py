@@ -15,7 +15,7 @@ from glob import escape
 from typing import Final
 
 from gateway.masking import guard
-from gateway.model import Access, Method, Operation, Principal, Target
+from gateway.model import Access, Method, Principal, SqlOperation, Target
 from gateway.policy import Snapshot
 from gateway.policy.globs import is_glob
 from gateway.session.admit import credential_for
@@ -56,12 +56,12 @@ class Assumed:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def read(self, text: str, access: Access) -> Operation:
+    def read(self, text: str, access: Access) -> SqlOperation:
         """`gateway.policy.cases.Analyse`."""
         analysis = analyse(text)
         return resolve(analysis, _catalogue(analysis, self._snapshot.column_labels(access.target.name)))
 
-    def columns(self, text: str, operation: Operation, access: Access) -> tuple[Shown, ...] | None:
+    def columns(self, text: str, operation: SqlOperation, access: Access) -> tuple[Shown, ...] | None:
         """Each result column of the statement, as far as its text tells; None when it doesn't."""
         results = [statement.lineage for statement in analyse(text).statements if statement.row_bound != 0]
         if len(results) != 1 or results[0] is None or results[0].outputs is None:
@@ -74,7 +74,7 @@ class Assumed:
             for index, (read, carried) in enumerate(zip(sources, labels, strict=True))
         )
 
-    def refusal(self, operation: Operation, access: Access) -> str | None:
+    def refusal(self, operation: SqlOperation, access: Access) -> str | None:
         """Why masks refuse what policy allows, None when they don't (as `gateway.session.pipeline` asks)."""
         policy = self._snapshot.for_access(access)
         labels = {label for _, label in self._snapshot.column_labels(access.target.name)}

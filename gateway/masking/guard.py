@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway.masking.inference import inference, masked_for_you
-from gateway.model import Operation
+from gateway.model import SqlOperation
 from gateway.verbs import SETS
 
 NEVER: Mapping[str, str] = MappingProxyType(
@@ -34,7 +34,7 @@ NEVER: Mapping[str, str] = MappingProxyType(
         "import": "foreign tables are not masked; ask the target's DBA to import them",
     }
 )
-"""Verb -> why, and the mend. ``create`` and ``alter`` but for what `Operation.ddl` says is harmless: functions,
+"""Verb -> why, and the mend. ``create`` and ``alter`` but for what `SqlOperation.ddl` says is harmless: functions,
 triggers, rules, views, casts and operators run later, in statements that don't name them."""
 
 _DDL = frozenset({"create", "alter"})
@@ -56,7 +56,7 @@ _ON_LABELLED: Mapping[str, str] = MappingProxyType(
 )
 
 
-def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
+def guard(operation: SqlOperation, hidden: frozenset[str]) -> str | None:
     """Why this operation is refused to a caller from whom ``hidden`` labels of this database are masked.
 
     None: it may pass, its rows are masked by `plan_row`. The reason is one line for the caller, with the mend.
@@ -102,14 +102,14 @@ def guard(operation: Operation, hidden: frozenset[str]) -> str | None:
     return inference(operation, hidden)
 
 
-def unsearchable(operation: Operation) -> str | None:
+def unsearchable(operation: SqlOperation) -> str | None:
     """Why this is refused to a caller whose results are searched (`gateway.masking.detection`)."""
     if "set_unsafe" in operation.verbs:
         return f"values are searched for you here: {NEVER['set_unsafe']}"
     return None
 
 
-def _copy_refused(operation: Operation, hidden: frozenset[str]) -> str | None:
+def _copy_refused(operation: SqlOperation, hidden: frozenset[str]) -> str | None:
     """COPY ... TO STDOUT passes where its rows can be masked, or provably hold nothing to mask."""
     copies, outputs = operation.copies, operation.outputs
     if copies is None:

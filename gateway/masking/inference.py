@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.model import LabelUse, Operation
+from gateway.model import LabelUse, SqlOperation
 
 EQUALITY = "compare it with = or IN and constants or parameters in WHERE"
 _OTHER = "use columns without masks there"
@@ -36,7 +36,7 @@ HINTS: Mapping[str, str] = MappingProxyType(
 """Place -> the mend; for the others `_OTHER`."""
 
 
-def inference(operation: Operation, hidden: frozenset[str]) -> str | None:
+def inference(operation: SqlOperation, hidden: frozenset[str]) -> str | None:
     """Why what this asks about hidden values is refused; None: it asks nothing, or compares for equality only."""
     if operation.uses is None:
         return (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.model import LabelUse, Operation
+from gateway.model import LabelUse, SqlOperation
 
 PROBES_AT_ONCE: Final = 100
 """Values that may be compared at once: a page of a list that is looked up by IN. An INSERT from a query counts as many,
@@ -40,7 +40,7 @@ class ProbeLimit:
 
 
 def probes(
-    operation: Operation,
+    operation: SqlOperation,
     hidden: frozenset[str],
     parameters: Sequence[bytes | None] | None = None,
     formats: Sequence[int] = (),

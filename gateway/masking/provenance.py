@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gateway.masking.fields import Field
-from gateway.model import Operation
+from gateway.model import SqlOperation
 
 FIRST_USER_OID = 16384
 """FirstNormalObjectId: relations below were made by initdb and are the same in every database. They carry labels only
@@ -45,7 +45,7 @@ def field_labels(
 ) -> frozenset[str]:
     """The labels that the values of one result column may carry.
 
-    ``statement_labels`` are those of all relations that the statement touches (Operation.labels), ``output`` those that
+    ``statement_labels`` are those of all relations that the statement touches, ``output`` those that
     lineage leaves of them for this column, None where it doesn't know. An unknown relation carries every label of the
     database.
     """
@@ -62,7 +62,7 @@ def field_labels(
 
 
 def result_labels(
-    fields: Sequence[Field], operation: Operation, catalogue: LabelledColumns
+    fields: Sequence[Field], operation: SqlOperation, catalogue: LabelledColumns
 ) -> tuple[frozenset[str], ...]:
     """The labels of each column of a result of ``operation``."""
     labels = operation.labels if operation.opaque is None else catalogue.labels
@@ -72,7 +72,7 @@ def result_labels(
     )
 
 
-def _outputs(operation: Operation, count: int) -> Sequence[frozenset[str] | None]:
+def _outputs(operation: SqlOperation, count: int) -> Sequence[frozenset[str] | None]:
     """What lineage says of each of ``count`` columns; of none, where that isn't the number that it knows of."""
     outputs, star = operation.outputs, operation.star
     if outputs is None or operation.opaque is not None:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import re2
 
-from gateway.model import Access, Operation
+from gateway.model import Access, SqlOperation
 from gateway.policy.globs import Globs
 from gateway.verbs import FREE
 
@@ -44,11 +44,11 @@ class ClockCondition(Protocol):
 
 
 class OperationCondition(Protocol):
-    """About one operation that is fully understood."""
+    """About one SQL operation that is fully understood."""
 
-    def holds(self, operation: Operation) -> bool: ...
+    def holds(self, operation: SqlOperation) -> bool: ...
 
-    def why_not(self, operation: Operation) -> str: ...
+    def why_not(self, operation: SqlOperation) -> str: ...
 
 
 def listed(names: Iterable[str]) -> str:
@@ -245,10 +245,10 @@ class CoversVerbs:
 
     verbs: frozenset[str]
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return operation.verbs - FREE <= self.verbs
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.verbs: does not cover {listed(operation.verbs - FREE - self.verbs)}"
 
 
@@ -258,10 +258,10 @@ class HasVerb:
 
     verbs: frozenset[str]
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return not self.verbs.isdisjoint(operation.verbs)
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.verbs: {listed(operation.verbs)} is none of these"
 
 
@@ -271,10 +271,10 @@ class CoversRelations:
 
     globs: Globs
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return all(map(self.globs.match, operation.relations))
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         rest = (name for name in operation.relations if not self.globs.match(name))
         return f"sql.relations: does not cover {listed(rest)}"
 
@@ -285,10 +285,10 @@ class TouchesRelation:
 
     globs: Globs
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return self.globs.any(operation.relations)
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.relations: touches {listed(operation.relations)}, none of {self.globs}"
 
 
@@ -298,10 +298,10 @@ class CoversLabels:
 
     globs: Globs
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return all(map(self.globs.match, operation.labels))
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         rest = (label for label in operation.labels if not self.globs.match(label))
         return f"sql.labels_touched: does not cover {listed(rest)}"
 
@@ -312,10 +312,10 @@ class TouchesLabel:
 
     globs: Globs
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return self.globs.any(operation.labels)
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.labels_touched: touches {listed(operation.labels)}, none of {self.globs}"
 
 
@@ -334,14 +334,14 @@ class CallsFunction:
         folded = [pattern.lower() for pattern in patterns]
         return cls(Globs.of(folded), Globs.of(pattern.rpartition(".")[2] for pattern in folded))
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return any(map(self._named, operation.functions))
 
     def _named(self, function: str) -> bool:
         schema, _, name = function.rpartition(".")
         return self.globs.match(function) or self.globs.match(name) or (not schema and self.unqualified.match(name))
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.functions: calls {listed(operation.functions)}, none of {self.globs}"
 
 
@@ -351,10 +351,10 @@ class WithoutWhere:
 
     wanted: bool
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return operation.without_where is self.wanted
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.without_where: the statement has {'no' if operation.without_where else 'a'} WHERE or needs none"
 
 
@@ -364,10 +364,10 @@ class AtMostRows:
 
     rows: int
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return operation.row_bound is not None and operation.row_bound <= self.rows
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.max_rows: {_bound(operation)}, more than {self.rows}"
 
 
@@ -377,14 +377,14 @@ class MoreRows:
 
     rows: int
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return operation.row_bound is None or operation.row_bound > self.rows
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.max_rows: {_bound(operation)}, not more than {self.rows}"
 
 
-def _bound(operation: Operation) -> str:
+def _bound(operation: SqlOperation) -> str:
     return "nothing bounds the rows" if operation.row_bound is None else f"at most {operation.row_bound} rows"
 
 
@@ -394,10 +394,10 @@ class TextMatches:
 
     expressions: tuple[re2._Regexp, ...]
 
-    def holds(self, operation: Operation) -> bool:
+    def holds(self, operation: SqlOperation) -> bool:
         return any(expression.search(operation.normalised) for expression in self.expressions)
 
-    def why_not(self, operation: Operation) -> str:
+    def why_not(self, operation: SqlOperation) -> str:
         return f"sql.matches: none of {listed(expression.pattern for expression in self.expressions)} is in the text"
 
 
@@ -408,7 +408,7 @@ class TextMatches:
 class TrustedFunctions:
     """``sql.functions`` of an allow: known harmless, beside the shipped list (policy.md, semantics 5).
 
-    No condition: it takes names out of `Operation.untrusted_functions`. A name with a schema trusts calls that are
+    No condition: it takes names out of `SqlOperation.untrusted_functions`. A name with a schema trusts calls that are
     written with that schema only (which ``f`` an unqualified call runs is the server's choice); a name without one
     trusts whatever function of that name.
     """

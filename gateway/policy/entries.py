@@ -7,7 +7,7 @@ from typing import Literal
 
 from gateway.detectors import OwnDetector
 from gateway.json_paths import Path
-from gateway.model import Access, ApprovalTerms, Durability, Method, Operation
+from gateway.model import Access, ApprovalTerms, Durability, Method, Operation, SqlOperation
 from gateway.policy.conditions import AccessCondition, ClockCondition, OperationCondition, TrustedFunctions, Until
 from gateway.verbs import FREE
 
@@ -79,6 +79,8 @@ class CompiledEntry:
             return False
         if not self.has_sql:
             return True
+        if not isinstance(operation, SqlOperation):
+            return False
         if self.effect != "allow":
             return opaque is not None or all(condition.holds(operation) for condition in self.operation)
         if opaque is not None:
@@ -93,6 +95,8 @@ def has_ended(entry: CompiledEntry, now: float) -> bool:
 
 def is_free(operation: Operation) -> bool:
     """Whether it is transaction control or a harmless command of the session, touching nothing."""
+    if not isinstance(operation, SqlOperation):
+        return False
     return operation.verbs <= FREE and not (operation.relations or operation.functions or operation.labels)
 
 

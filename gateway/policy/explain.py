@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from gateway.config.units import written_duration
-from gateway.model import Access, ApprovalTerms, Decision, Method, Operation, Outcome
+from gateway.model import Access, ApprovalTerms, Decision, Method, Operation, Outcome, SqlOperation
 from gateway.policy.entries import CompiledEntry, SessionLimits, is_free
 from gateway.policy.snapshot import Snapshot, deciding_masks, opaque_reason
 
@@ -147,8 +147,10 @@ def _about(entry: CompiledEntry, operation: Operation, opaque: str | None) -> It
             yield f"sql: the operation is opaque, so it is taken for one that this entry {does}"
     elif free and (entry.effect == "approve" or (entry.effect == "allow" and entry.has_sql)):
         yield "sql: transaction control and harmless session commands are free"
-    else:
+    elif isinstance(operation, SqlOperation):
         yield from (condition.why_not(operation) for condition in entry.operation if not condition.holds(operation))
+    elif entry.has_sql:
+        yield "sql: this is no statement"
 
 
 def _masks(snapshot: Snapshot, access: Access, operation: Operation | None) -> Iterator[MaskFinding]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from gateway.detectors import OwnDetector
 from gateway.json_paths import Path
-from gateway.model import Access, ApprovalTerms, Decision, Durability, Method, Operation, Outcome
+from gateway.model import Access, ApprovalTerms, Decision, Durability, Method, Operation, Outcome, SqlOperation
 from gateway.policy.entries import CompiledEntry, CompiledMask, DefinedDetector, Label, SessionLimits
 from gateway.policy.globs import Globs
 from gateway.verbs import VERBS
@@ -202,6 +202,8 @@ def opaque_reason(operation: Operation, allows: Iterable[CompiledEntry]) -> str 
     """
     if operation.opaque is not None:
         return operation.opaque
+    if not isinstance(operation, SqlOperation):
+        return None
     if not operation.verbs <= _UNDERSTOOD:
         return f"verbs that are not known: {', '.join(sorted(operation.verbs - _UNDERSTOOD))}"
     if operation.untrusted_functions:

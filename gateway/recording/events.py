@@ -13,11 +13,12 @@ from typing import Literal
 
 import orjson
 
-from gateway.model import Access, Decision, Operation
+from gateway.model import Access, Decision, Operation, SqlOperation, SshOperation
 from gateway.recording.format import INLINE
 
-Source = Literal["query", "parse", "execute", "copy", "function"]
-"""Which client message the operation came in."""
+Source = Literal["query", "parse", "execute", "copy", "function", "request", "file"]
+"""Which client message the operation came in; SSH: a request of a channel or of the connection, or an action within
+SFTP or SCP."""
 
 StoreBlob = Callable[[Iterable[bytes]], dict[str, object]]
 """Stores the parts, one after the other, as one blob, and gives the reference to it that the event holds."""
@@ -114,12 +115,10 @@ def around_text(operation: Operation, decision: Decision, source: Source, approv
         "outcome": decision.outcome.value,
         "rules": decision.rules,
     }
-    if operation.relations:
-        event["relations"] = sorted(operation.relations)
-    if operation.functions:
-        event["functions"] = sorted(operation.functions)
-        if operation.untrusted_functions:
-            event["untrusted_functions"] = sorted(operation.untrusted_functions)
+    if isinstance(operation, SqlOperation):
+        event.update(_of_sql(operation))
+    elif isinstance(operation, SshOperation):
+        event.update(_of_ssh(operation))
     if operation.labels:
         event["labels"] = sorted(operation.labels)
     if operation.opaque is not None:
@@ -131,6 +130,33 @@ def around_text(operation: Operation, decision: Decision, source: Source, approv
     if approval:
         event["approval"] = approval
     return dumps({"source": source})[1:-2] + b',"text":', b"," + dumps(event)[1:-2]
+
+
+def _of_sql(operation: SqlOperation) -> dict[str, object]:
+    event: dict[str, object] = {}
+    if operation.relations:
+        event["relations"] = sorted(operation.relations)
+    if operation.functions:
+        event["functions"] = sorted(operation.functions)
+        if operation.untrusted_functions:
+            event["untrusted_functions"] = sorted(operation.untrusted_functions)
+    return event
+
+
+def _of_ssh(operation: SshOperation) -> dict[str, object]:
+    event: dict[str, object] = {"request": operation.request}
+    if operation.channel is not None:
+        event["channel"] = operation.channel
+    if operation.argv is not None:
+        event["argv"] = list(operation.argv)
+    if operation.shell:
+        event["shell"] = sorted(operation.shell)
+    if operation.files:
+        event["files"] = [{"action": use.action, "path": use.path} for use in operation.files]
+    for name in ("subsystem", "destination", "variable"):
+        if value := getattr(operation, name):
+            event[name] = value
+    return event
 
 
 def dumps(event: Mapping[str, object] | str) -> bytes:

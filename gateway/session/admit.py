@@ -135,16 +135,25 @@ class Gate:
         return found
 
     def admit(
-        self, session: str, principal: Principal, *, protocol: str, target: str, database: str, address: str
+        self,
+        session: str,
+        principal: Principal,
+        *,
+        protocol: str,
+        target: str,
+        database: str = "",
+        address: str,
+        login: str = "",
     ) -> Admitted:
         """Let ``principal`` connect to ``target``, or raise NotAdmitted, TooManySessions, RecordingFailed, StoreFailed,
         or ApprovalNeeded: ask for that, and come again.
 
-        ``database`` is empty where the caller named none: then it is the target's name. Either answer is in the audit
-        log before this returns.
+        ``database`` is empty where the caller named none: then it is the target's name, but for SSH, which has no
+        databases. ``login`` is the user at the target that the caller named, empty: the first that a credential leads
+        to. Either answer is in the audit log before this returns.
         """
         try:
-            return self._admit(session, principal, protocol, target, database, address)
+            return self._admit(session, principal, protocol, target, database, address, login)
         except ApprovalNeeded:
             raise  # `Approvals.request` says so
         except GatewayError as error:
@@ -154,35 +163,43 @@ class Gate:
             raise
 
     def _admit(
-        self, session: str, principal: Principal, protocol: str, name: str, database: str, address: str
+        self,
+        session: str,
+        principal: Principal,
+        protocol: str,
+        name: str,
+        database: str,
+        address: str,
+        login: str,
     ) -> Admitted:
         rules = self.rules
         if not self.accepting:
-            raise _no("the gateway is stopping")
+            raise _no("the gateway is stopping", protocol)
         # Its login may be a while ago: it has waited for approvers, and a reload may have come between.
         known = rules.known(principal)
         if known is None:
-            raise _no("its login has been taken back")
+            raise _no("its login has been taken back", protocol)
         principal = known
         target = rules.targets.get(name)
         if target is None or target.protocol != protocol:
-            raise _no("no such target")
-        credential = credential_for(target, principal)
+            raise _no("no such target", protocol)
+        credential = credential_for(target, principal, login)
         if credential is None:
-            raise _no("no credential of the target fits the principal")
-        access = Access(principal, target, database or name, credential.user, address)
+            raise _no(f"no credential of the target fits the principal{login and f' and the login {login}'}", protocol)
+        access = Access(principal, target, "" if protocol == "ssh" else database or name, credential.user, address)
         policy = rules.snapshot.for_access(access)
         now = self.clock()
         decision = policy.admits(now)
         if decision.outcome is Outcome.DENY:
-            raise _no("no rule allows anything there" if not decision.rules else f"denied by {decision.rules[0]}")
+            why = "no rule allows anything there" if not decision.rules else f"denied by {decision.rules[0]}"
+            raise _no(why, protocol)
         locked = self.approvals.locked(principal.name, name)
         if locked is not None:
             raise NotAdmitted(locked.message, reason=f"locked: {locked.message}", hint=locked.hint)
         self.live.room_for(principal.name, sessions=rules.sessions, per_principal=rules.per_principal)
         limits = policy.limits(now)
         if limits.ends_with_identity and principal.expires_at is not None and now >= principal.expires_at:
-            raise _no("its identity has expired")
+            raise _no("its identity has expired", protocol)
         grant = None
         if decision.outcome is not Outcome.ALLOW:
             subject = session_subject(session, access)
@@ -218,17 +235,26 @@ class Gate:
         return True
 
 
-def _no(reason: str) -> NotAdmitted:
+_NAMING = {
+    "postgres": "dbname=TARGET or dbname=TARGET/DATABASE selects the target; ask an operator for access.",
+    "ssh": "ssh LOGIN@TARGET@GATEWAY selects login and target; ask an operator for access.",
+}
+"""How a caller says where it wants to go."""
+
+
+def _no(reason: str, protocol: str) -> NotAdmitted:
     return NotAdmitted(
         "you may not connect to that target, or there is no such target",
         reason=reason,
-        hint="dbname=TARGET or dbname=TARGET/DATABASE selects the target; ask an operator for access.",
+        hint=_NAMING.get(protocol, "Ask an operator for access."),
     )
 
 
-def credential_for(target: Target, principal: Principal) -> Credential | None:
-    """The first credential whose who fits; with neither key it fits everybody. None: nobody may use this target so."""
-    return next((one for one in target.credentials if _fits(one, principal)), None)
+def credential_for(target: Target, principal: Principal, login: str = "") -> Credential | None:
+    """The first credential whose who fits, and whose user ``login`` is (empty: any); with neither key it fits
+    everybody. None: nobody may use this target so."""
+    fitting = (one for one in target.credentials if _fits(one, principal))
+    return next((one for one in fitting if login in ("", one.user)), None)
 
 
 def _fits(credential: Credential, principal: Principal) -> bool:

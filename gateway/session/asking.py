@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from gateway.errors import LimitReached
-from gateway.model import ApprovalTerms, Denial, Operation, Verdict
+from gateway.model import ApprovalTerms, Asked, Denial, Operation, SshOperation, Verdict
 from gateway.recording.events import Source
 from gateway.session.approvals import Approvals
 from gateway.session.pipeline import Corridor
@@ -59,21 +59,22 @@ class Asking:
 
     def answer(
         self,
-        operation: Operation,
+        operation: Asked,
         source: Source,
         said: bytes,
-        encoding: bytes,
-        types: bytes,
-        parameters: Sequence[bytes | None],
-        formats: Sequence[int],
-        text: str | None,
+        encoding: bytes = b"",
+        types: bytes = b"",
+        parameters: Sequence[bytes | None] = (),
+        formats: Sequence[int] = (),
+        text: str | None = None,
         *,
         may_wait: bool,
         goes_on: str = "",
-    ) -> Verdict | None:
+    ) -> Verdict[Asked] | None:
         """The verdict on an operation that needs an approval; None: wait until ``go_on``.
 
-        said, types  what the client sent: the text, and the parameters' types as Parse states them
+        said, types  what the client sent: the text (SSH: the whole request), and the parameters' types as Parse states
+                     them
         encoding     what the session makes characters of bytes by
         text         what was said, where ``operation`` is that of another text which means the same
         may_wait     nothing is locked at the target while it waits
@@ -194,7 +195,9 @@ def _unreadable(operation: Operation, terms: tuple[ApprovalTerms, ...]) -> Denia
     return Denial(
         f"permission denied by policy: {_rules(terms)} asks for an approval, but the text does not say what this does",
         f"What stands between: {operation.unshown}.",
-        "What can be approved says it all itself, in PostgreSQL 17's grammar: no PREPARE, EXECUTE or cursor.",
+        None
+        if isinstance(operation, SshOperation)
+        else "What can be approved says it all itself, in PostgreSQL 17's grammar: no PREPARE, EXECUTE or cursor.",
     )
 
 

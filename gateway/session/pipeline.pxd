@@ -46,7 +46,7 @@ cdef class Corridor:
     cpdef bint refresh(self) except -1
     @cython.locals(remembered=_Remembered, rendered=_Rendered, live=LiveSession, number=int64_t, now=double, constant=bytes)
     cpdef ask(self, operation, source, parameters=*, formats=*, text=*)
-    cdef _refused(self, _Remembered remembered, int64_t number, denial)
+    cdef _refused(self, operation, _Remembered remembered, int64_t number, denial)
     cdef _Remembered _remember(self, operation)
     cdef _Rendered _render(self, _Remembered remembered, source)
     cdef _Remembered _decide(self, operation)

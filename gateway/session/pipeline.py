@@ -18,7 +18,18 @@ from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.audit.log import AuditLog
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded, Unapproved
 from gateway.masking import ProbeLimit, guard, masked_for_you, probes, unsearchable
-from gateway.model import ApprovalTerms, Decision, Denial, Operation, Outcome, RowPlanner, Target, Verdict
+from gateway.model import (
+    ApprovalTerms,
+    Asked,
+    Decision,
+    Denial,
+    Operation,
+    Outcome,
+    RowPlanner,
+    SqlOperation,
+    Target,
+    Verdict,
+)
 from gateway.policy import is_free
 from gateway.recording import SessionHeader
 from gateway.recording.events import Source, around_text, with_text
@@ -38,7 +49,7 @@ MAX_REMEMBERED: Final = 256
 _SYNCED_VERBS: Final = SETS["ddl"] | SETS["dcl"]
 """recording.md: DDL is always on the disk before it is forwarded."""
 
-_RUNS: Final = frozenset({"query", "execute", "function"})
+_RUNS: Final = frozenset({"query", "execute", "function", "request", "file"})
 """Messages that run an operation; a Parse alone compares nothing."""
 
 NOTHING_HIDDEN: Final[frozenset[str]] = frozenset()
@@ -153,7 +164,7 @@ class Corridor:
         if principal is None:
             raise SessionEnded("your login has been taken back", hint="Ask an operator for access.")
         if principal.groups != access.principal.groups:
-            credential = credential_for(target, principal)
+            credential = credential_for(target, principal, access.role if access.target.protocol == "ssh" else "")
             if credential is None or credential.user != access.role:
                 raise _right_is_gone()
         policy = rules.snapshot.for_access(replace(access, target=target, principal=principal))
@@ -207,12 +218,12 @@ class Corridor:
 
     def ask(
         self,
-        operation: Operation,
+        operation: Asked,
         source: Source,
         parameters: Sequence[bytes | None] | None = None,
         formats: Sequence[int] = (),
         text: str | None = None,
-    ) -> Verdict:
+    ) -> Verdict[Asked]:
         """Decide and record one operation. Raises RecordingFailed or SessionEnded: end the session.
 
         text  what was said, where ``operation`` is that of another text which means the same; None: its own
@@ -249,12 +260,12 @@ class Corridor:
             self._synced = True
         if remembered.allowed or remembered.asks:
             return Verdict(operation, number, self.planner, remembered.tainted, None, b"", remembered.touches)
-        return self._refused(remembered, number, self._denial(remembered, number))
+        return self._refused(operation, remembered, number, self._denial(remembered, number))
 
-    def _refused(self, remembered: _Remembered, number: int, denial: Denial) -> Verdict:
+    def _refused(self, operation: Asked, remembered: _Remembered, number: int, denial: Denial) -> Verdict[Asked]:
         self.live.denied += 1
         marker = b"OSTIARY_DENIED_%d_%s" % (number, self._random(8).hex().encode())
-        return Verdict(remembered.operation, number, self.planner, remembered.tainted, denial, marker)
+        return Verdict(operation, number, self.planner, remembered.tainted, denial, marker)
 
     def terms(self, operation: Operation) -> tuple[ApprovalTerms, ...]:
         """What has to be approved before ``operation`` goes on."""
@@ -262,7 +273,7 @@ class Corridor:
 
     def settle(
         self,
-        operation: Operation,
+        operation: Asked,
         source: Source,
         parameters: Sequence[bytes | None] | None,
         formats: Sequence[int],
@@ -270,7 +281,7 @@ class Corridor:
         *,
         grant: str = "",
         refusal: Denial | None = None,
-    ) -> Verdict:
+    ) -> Verdict[Asked]:
         """Record an operation that needed an approval: it goes on by ``grant``, or not, since ``refusal``. (That one it
         may get also when policy changed while it waited, and doesn't ask any more.)
 
@@ -299,7 +310,7 @@ class Corridor:
         if remembered.synced:
             self._synced = True
         if refusal is not None:
-            return self._refused(remembered, number, refusal)
+            return self._refused(operation, remembered, number, refusal)
         return Verdict(operation, number, self.planner, remembered.tainted, None, b"", remembered.touches, grant)
 
     def note(self, event: str, **fields: object) -> None:
@@ -320,7 +331,9 @@ class Corridor:
         formats: Sequence[int],
     ) -> _Remembered:
         """Count the hidden values that it compares; refused when there were too many lately."""
-        labels, count = probes(remembered.operation, self.hidden, parameters, formats)
+        asked = remembered.operation
+        assert isinstance(asked, SqlOperation), "only SQL compares hidden values"
+        labels, count = probes(asked, self.hidden, parameters, formats)
         now = self.clock()
         limits = (self._probe_limit, self._gate.probe_limit(self.admitted.access.principal.name))
         allowed = all(count <= limit.left(now) for limit in limits)
@@ -354,15 +367,14 @@ class Corridor:
     def _decide(self, operation: Operation) -> _Remembered:
         decision = self.policy.decide(operation, self._gate.clock())
         refusal = None
-        if decision.outcome is not Outcome.DENY and self.planner is not None:
-            refusal = guard(operation, self.hidden) or (unsearchable(operation) if self.planner.searches else None)
-        synced = (
-            decision.durability == "synced"
-            or self.rules.durability == "synced"
-            or not operation.verbs.isdisjoint(_SYNCED_VERBS)
-        )
+        synced = decision.durability == "synced" or self.rules.durability == "synced"
         tainted = bool(self.hidden) and (operation.opaque is not None or not self.hidden.isdisjoint(operation.labels))
-        probed = bool(self.hidden) and bool(probes(operation, self.hidden)[0])
+        probed = False
+        if isinstance(operation, SqlOperation):
+            if decision.outcome is not Outcome.DENY and self.planner is not None:
+                refusal = guard(operation, self.hidden) or (unsearchable(operation) if self.planner.searches else None)
+            synced = synced or not operation.verbs.isdisjoint(_SYNCED_VERBS)
+            probed = bool(self.hidden) and bool(probes(operation, self.hidden)[0])
         remembered = _Remembered(operation, decision, refusal, tainted=tainted, synced=synced, probes=probed)
         if decision.lasting:
             if len(self._decided) >= MAX_REMEMBERED:
@@ -384,7 +396,7 @@ class Corridor:
         operation = remembered.operation
         if operation.opaque is not None:
             why = f"it is not fully understood ({operation.opaque})"
-        elif operation.untrusted_functions:
+        elif isinstance(operation, SqlOperation) and operation.untrusted_functions:
             why = f"functions not known to be harmless: {', '.join(sorted(operation.untrusted_functions))}"
         else:
             why = f"no rule allows {', '.join(sorted(operation.verbs)) or 'this'} there"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 
-from gateway.model import Access, Operation
+from gateway.model import Access, Operation, SqlOperation, SshOperation
 from gateway.store.requests import Subject
 
 
@@ -16,17 +16,18 @@ def operation_subject(
     operation: Operation,
     text: str,
     said: bytes,
-    encoding: bytes,
-    types: bytes,
-    parameters: Sequence[bytes | None],
-    formats: Sequence[int],
+    encoding: bytes = b"",
+    types: bytes = b"",
+    parameters: Sequence[bytes | None] = (),
+    formats: Sequence[int] = (),
 ) -> Subject:
     """What a grant for this operation is bound to, and what its approvers see."""
-    relations = tuple(sorted(operation.relations))
-    return replace(
-        session_subject(session, access),
-        kind="operation",
-        binding=_bound(
+    if isinstance(operation, SshOperation):
+        binding = _bound(access, b"ssh", operation.request.encode(), operation.digest.encode(), said)
+        relations: tuple[str, ...] = ()
+    else:
+        relations = tuple(sorted(operation.relations)) if isinstance(operation, SqlOperation) else ()
+        binding = _bound(
             access,
             said,
             encoding,
@@ -35,7 +36,11 @@ def operation_subject(
             b"%d" % len(relations),
             *(name.encode() for name in relations),
             *parameters,
-        ),
+        )
+    return replace(
+        session_subject(session, access),
+        kind="operation",
+        binding=binding,
         text=text,
         normalised=operation.normalised,
         parameters=tuple(_shown(value, index, formats) for index, value in enumerate(parameters)),

@@ -1,6 +1,6 @@
 """SQL: what a statement does. Pure; PostgreSQL's own grammar (pgparse), no look-alike.
 
-    text ──analyse──▶ Analysis ──resolve(catalogue, remembered)──▶ model.Operation
+    text ──analyse──▶ Analysis ──resolve(catalogue, remembered)──▶ model.SqlOperation
 
 Files, in the order in which a text passes them:
 
@@ -18,7 +18,7 @@ Files, in the order in which a text passes them:
     catalogue_queries  what to ask a target about itself
     catalogue          names, overloads, what lies behind views
     labels             where labels reach
-    resolve            all of it together, with what the session prepared: an Operation
+    resolve            all of it together, with what the session prepared: an SqlOperation
 
 Every walk is closed by default: an unknown node, field, function form or name makes the statement opaque, or counts
 as the worst that it could be. `analyse` never raises.

@@ -1,4 +1,4 @@
-"""`resolve`: facts of a text, and what is known of database and session -> the `Operation` that policy decides on."""
+"""`resolve`: facts of a text, what is known of database and session -> the `SqlOperation` that policy decides on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from gateway.model import CopyOut, LabelUse, Operation
+from gateway.model import CopyOut, LabelUse, SqlOperation
 from gateway.sql.catalogue import Catalogue
 from gateway.sql.copying import resolve_copy
 from gateway.sql.ddl import Ddl
@@ -79,7 +79,7 @@ def resolve(
     catalogue: LabelledCatalogue | None,
     remembered: Remembered = NOTHING,
     parameter_types: Collection[int] = (),
-) -> Operation:
+) -> SqlOperation:
     """The operation that a client message is, in this database and session.
 
     catalogue        None when nothing is known about the database: then a statement that names any relation or
@@ -102,7 +102,7 @@ def resolve(
             total.untrusted |= catalogue.catalogue.type_functions.get(oid, _NONE)
         if not total.verbs <= FREE:
             total.untrusted |= catalogue.catalogue.everywhere
-    return Operation(
+    return SqlOperation(
         text=analysis.redacted,
         normalised=analysis.normalised,
         digest=analysis.digest,

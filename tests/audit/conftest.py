@@ -17,9 +17,9 @@ from gateway.model import (
     Address,
     ApprovalTerms,
     Decision,
-    Operation,
     Outcome,
     Principal,
+    SqlOperation,
     Target,
     TargetTls,
 )
@@ -65,8 +65,8 @@ def context(alice: Principal) -> SessionContext:
 
 
 @pytest.fixture
-def operation() -> Operation:
-    return Operation(
+def operation() -> SqlOperation:
+    return SqlOperation(
         text="select email from customers where id = 42",
         normalised="select email from customers where id = $1",
         digest="ab" * 32,
@@ -77,7 +77,7 @@ def operation() -> Operation:
 
 
 @pytest.fixture
-def one_of_each(context: SessionContext, alice: Principal, operation: Operation) -> list[Event]:
+def one_of_each(context: SessionContext, alice: Principal, operation: SqlOperation) -> list[Event]:
     session = context.session
     terms = ApprovalTerms("bulk changes need a second person", "ab" * 32, (), ("dba-oncall",), 1, 600.0, 1, 900.0)
     subject = Subject(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,18 @@ from gateway.audit.document import fields_of
 from gateway.audit.event import Event, event_name
 from gateway.audit.events import CATALOGUE, AuthenticationFailed, OperationDecided
 from gateway.audit.ocsf import MAX_BODY, Class
-from gateway.model import Access, Address, Decision, Operation, Outcome, Principal, Target, TargetTls
+from gateway.model import (
+    Access,
+    Address,
+    Decision,
+    FileUse,
+    Outcome,
+    Principal,
+    SqlOperation,
+    SshOperation,
+    Target,
+    TargetTls,
+)
 
 BASE = {
     "activity_id", "activity_name", "category_uid", "class_uid", "type_uid", "severity_id", "status_id",
@@ -30,6 +42,7 @@ ATTRIBUTES: dict[Class, tuple[set[str], set[str]]] = {
     Class.ACCOUNT_CHANGE: ({"user"}, {"actor", "src_endpoint"}),
     Class.AUTHENTICATION: ({"user"}, {"session", "src_endpoint", "dst_endpoint", "service", "is_remote"}),
     Class.AUTHORIZE_SESSION: ({"user", "privileges"}, {"session", "src_endpoint", "dst_endpoint"}),
+    Class.SSH_ACTIVITY: ({"actor", "src_endpoint", "dst_endpoint"}, set()),
     Class.APPLICATION_LIFECYCLE: ({"app"}, set()),
     Class.API_ACTIVITY: ({"actor", "api", "src_endpoint"}, {"resources"}),
     Class.DATASTORE_ACTIVITY: ({"actor", "src_endpoint", "database"}, {"dst_endpoint", "query_info"}),
@@ -78,7 +91,7 @@ def test_an_authentication_names_a_service_or_a_target(one_of_each: list[Event])
             assert {"service", "dst_endpoint"} & set(decoded(event))
 
 
-def test_an_operation_says_what_was_asked_and_why_it_may(context: SessionContext, operation: Operation) -> None:
+def test_an_operation_says_what_was_asked_and_why_it_may(context: SessionContext, operation: SqlOperation) -> None:
     decision = Decision(Outcome.ALLOW, ("analysts read orders",), observed=("bulk reads",))
     shown = decoded(OperationDecided(context, 12, operation, decision, "parse"))
     assert shown["type_uid"] == 600504
@@ -100,21 +113,77 @@ def test_an_operation_says_what_was_asked_and_why_it_may(context: SessionContext
     }
 
 
-def test_a_denied_operation_says_so(context: SessionContext, operation: Operation) -> None:
+COMMAND = SshOperation("deploy prod", "deploy prod", "ab" * 32, frozenset({"exec"}), request="exec", channel=2)
+
+
+@pytest.fixture
+def ssh_context(alice: Principal) -> SessionContext:
+    target = Target("web1", "ssh", Address("web1.internal", 22), TargetTls(), ())
+    return SessionContext("01935f8e-0000-7000-8000-000000000001", Access(alice, target, "", "root", "192.0.2.7"))
+
+
+def test_a_request_over_ssh_is_ssh_activity(ssh_context: SessionContext) -> None:
+    decision = Decision(Outcome.ALLOW, ("CI deploys",), observed=("no deploys on Fridays",))
+    asked = replace(COMMAND, normalised="deploy --password=****", shell=frozenset({";", "|"}))
+    shown = decoded(OperationDecided(ssh_context, 12, asked, decision, "request"))
+    required, optional = ATTRIBUTES[Class.SSH_ACTIVITY]
+    assert required <= set(shown) <= BASE | required | optional
+    assert (shown["class_uid"], shown["type_uid"]) == (4007, 400799)
+    assert (shown["category_uid"], shown["activity_id"], shown["activity_name"]) == (4, 99, "exec")
+    assert shown["actor"] == {"user": {"name": "alice", "type_id": 1}, "session": {"uid": ssh_context.session}}
+    assert shown["dst_endpoint"] == {"name": "web1"}
+    assert shown["authorizations"] == [{"decision": "allow", "policy": {"name": "CI deploys"}}]
+    assert shown["unmapped"] == {
+        "event": "operation_decided",
+        "request": "exec",
+        "text": "deploy --password=****",
+        "digest": "ab" * 32,
+        "operation": 12,
+        "source": "request",
+        "login": "root",
+        "verbs": ["exec"],
+        "channel": 2,
+        "shell": [";", "|"],
+        "observed": ["no deploys on Fridays"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"request": "subsystem", "subsystem": "netconf"}, {"subsystem": "netconf"}),
+        ({"request": "forward_local", "destination": "db:5432"}, {"destination": "db:5432"}),
+        ({"request": "env", "variable": "LANG"}, {"variable": "LANG"}),
+        ({"request": "file", "files": (FileUse("read", "/etc/motd"),)}, {"files": ["read /etc/motd"]}),
+        ({"request": "shell", "opaque": "why"}, {"opaque": "why"}),
+    ],
+)
+def test_what_else_there_is_to_a_request(
+    ssh_context: SessionContext, facts: dict[str, Any], said: dict[str, Any]
+) -> None:
+    asked = SshOperation("x", "x", "ab" * 32, frozenset(), **facts)
+    shown = decoded(OperationDecided(ssh_context, 1, asked, Decision(Outcome.DENY), "request"))
+    known = {"event", "request", "text", "digest", "operation", "source", "login", "verbs", "observed"}
+    assert {key: value for key, value in shown["unmapped"].items() if key not in known} == said
+    assert shown["activity_name"] == facts["request"]
+    assert (shown["status_id"], shown["severity_id"]) == (2, 3)
+
+
+def test_a_denied_operation_says_so(context: SessionContext, operation: SqlOperation) -> None:
     decision = Decision(Outcome.DENY, ("nobody destroys",), message="ask the DBA on call")
     shown = decoded(OperationDecided(context, 1, operation, decision, "query"))
     assert (shown["action_id"], shown["disposition_id"], shown["status_id"], shown["severity_id"]) == (2, 2, 2, 3)
     assert shown["status_detail"] == "ask the DBA on call"
 
 
-def test_a_mask_that_refuses_is_a_denied_operation(context: SessionContext, operation: Operation) -> None:
+def test_a_mask_that_refuses_is_a_denied_operation(context: SessionContext, operation: SqlOperation) -> None:
     decision = Decision(Outcome.ALLOW, ("analysts read orders",))
     shown = decoded(OperationDecided(context, 1, operation, decision, "query", "COPY of a labelled relation"))
     assert (shown["action_id"], shown["status_id"]) == (2, 2)
     assert shown["status_detail"] == "COPY of a labelled relation"
 
 
-def test_the_default_deny_has_no_rule(context: SessionContext, operation: Operation) -> None:
+def test_the_default_deny_has_no_rule(context: SessionContext, operation: SqlOperation) -> None:
     shown = decoded(OperationDecided(context, 1, operation, Decision(Outcome.DENY), "query"))
     assert shown["authorizations"] == [{"decision": "deny"}]
 
@@ -133,19 +202,19 @@ def test_the_default_deny_has_no_rule(context: SessionContext, operation: Operat
     ],
 )
 def test_the_gravest_verb_names_the_activity(
-    context: SessionContext, operation: Operation, verbs: set[str], activity: int
+    context: SessionContext, operation: SqlOperation, verbs: set[str], activity: int
 ) -> None:
-    changed = Operation("", "x", "00" * 32, frozenset(verbs))
+    changed = SqlOperation("", "x", "00" * 32, frozenset(verbs))
     shown = decoded(OperationDecided(context, 1, changed, Decision(Outcome.ALLOW), "query"))
     assert shown["activity_id"] == activity
 
 
-def test_the_text_with_its_constants_is_not_told(context: SessionContext, operation: Operation) -> None:
+def test_the_text_with_its_constants_is_not_told(context: SessionContext, operation: SqlOperation) -> None:
     assert b"42" not in OperationDecided(context, 1, operation, Decision(Outcome.ALLOW), "query").body()
 
 
 def test_a_long_statement_is_cut_and_its_digest_stays(context: SessionContext) -> None:
-    long = Operation("", "select " + "x" * 1_000_000, "cd" * 32, frozenset({"select"}))
+    long = SqlOperation("", "select " + "x" * 1_000_000, "cd" * 32, frozenset({"select"}))
     event = OperationDecided(context, 1, long, Decision(Outcome.ALLOW), "query")
     assert len(event.body()) <= MAX_BODY
     shown = decoded(event)
@@ -174,12 +243,25 @@ def test_no_operation_makes_a_line_too_long_or_unreadable(
 ) -> None:
     principal = Principal(who, "human", relations, frozenset({"certificate"}), 0.0)
     access = Access(principal, Target(who, who, Address("", 0), TargetTls(), ()), who, who, who)
-    operation = Operation("", text, "ab" * 32, relations, relations, labels=labels, opaque=message)
+    operation = SqlOperation("", text, "ab" * 32, relations, relations, labels=labels, opaque=message)
     decision = Decision(Outcome.DENY, rules, message, observed=rules)
     event = OperationDecided(SessionContext("s", access), 1, operation, decision, "query")
     body = event.body()
     assert len(body) <= MAX_BODY
     assert decoded(event)["query_info"]["uid"] == "ab" * 32
+
+
+@given(anything, names, st.lists(anything, max_size=4).map(tuple), anything)
+def test_nor_does_a_request(text: str, some: frozenset[str], rules: tuple[str, ...], who: str) -> None:
+    principal = Principal(who, "human", some, frozenset({"certificate"}), 0.0)
+    access = Access(principal, Target(who, "ssh", Address("", 0), TargetTls(), ()), "", who, who)
+    asked = SshOperation(
+        "", text, "ab" * 32, some, request="file", shell=some, files=tuple(FileUse("read", name) for name in some),
+        subsystem=who, destination=who, variable=who, opaque=who,
+    )  # fmt: skip
+    event = OperationDecided(SessionContext("s", access), 1, asked, Decision(Outcome.DENY, rules, who, rules), "file")
+    assert len(event.body()) <= MAX_BODY
+    assert decoded(event)["unmapped"]["digest"] == "ab" * 32
 
 
 def test_no_sample_is_too_long_for_a_line(one_of_each: list[Event]) -> None:

@@ -25,7 +25,7 @@ from gateway.audit.rfc5424 import (
     param_value,
     timestamp,
 )
-from gateway.model import Decision, Operation, Outcome
+from gateway.model import Decision, Outcome, SqlOperation
 
 GRAMMAR = re.compile(
     rb"<(?P<priority>[0-9]{1,3})>1 (?P<time>[0-9TZ:.-]+) (?P<host>[!-~]{1,255}) (?P<app>[!-~]{1,48})"
@@ -155,7 +155,7 @@ def test_the_longest_line_is_sent_whole(
     open_log: Callable[..., AuditLog], context: SessionContext, clock: Callable[[], float]
 ) -> None:
     log = open_log()
-    operation = Operation("", "select é" * 100_000, "ab" * 32, frozenset({"select"}))
+    operation = SqlOperation("", "select é" * 100_000, "ab" * 32, frozenset({"select"}))
     event = OperationDecided(context, 1, operation, Decision(Outcome.ALLOW), "query")
     assert len(event.body()) > MAX_BODY - 100
     log.append(event)

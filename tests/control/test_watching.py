@@ -22,7 +22,7 @@ from gateway.control.messages import Watched
 from gateway.control.sites import QuietSite
 from gateway.control.sources import LAST_WORDS, POLL
 from gateway.control.watching import HEARTBEAT, MAX_OF_CALLER, MAX_WATCHERS, STALL, Lines
-from gateway.model import Decision, Operation, Outcome
+from gateway.model import Decision, Outcome, SqlOperation
 from gateway.recording import Recorder, SessionHeader
 from gateway.recording.directory import path_of
 from gateway.store.requests import Request
@@ -47,7 +47,7 @@ class Session:
 
     def operate(self, text: str = "SELECT 1") -> None:
         self.number += 1
-        operation = Operation(text, text.lower(), "a" * 64, frozenset({"select"}))
+        operation = SqlOperation(text, text.lower(), "a" * 64, frozenset({"select"}))
         self.recorder.operation(self.number, operation, ALLOW)
         self.recorder.commit()
         self.recorder.result(self.number, status="SELECT 1", rows=1)

@@ -17,7 +17,16 @@ import atheris
 with atheris.instrument_imports(include=["gateway.protocols.postgres", "gateway.masking"]):
     from gateway.errors import LimitReached, PeerError
     from gateway.masking import CopyMask, plan_row
-    from gateway.model import CatalogueStale, CopyFormat, Denial, Method, Operation, ResultField, RowRewriter, Verdict
+    from gateway.model import (
+        CatalogueStale,
+        CopyFormat,
+        Denial,
+        Method,
+        ResultField,
+        RowRewriter,
+        SqlOperation,
+        Verdict,
+    )
     from gateway.protocols.postgres.relay import Relay
 
 SECRET = b"900-11-1111"
@@ -102,21 +111,21 @@ class Planner:
     def text(self, value: bytes) -> bytes:
         return value
 
-    def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
+    def plan(self, fields: Sequence[ResultField], operation: SqlOperation, *, final: bool) -> RowRewriter | None:
         if not final and any(field.table_oid == 99 for field in fields):
             raise CatalogueStale
         return plan_row(fields, [Method("redact")] * len(fields))
 
-    def copy(self, operation: Operation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
+    def copy(self, operation: SqlOperation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
         fields = [ResultField(b"", 0, 0, 25, -1, 0)] * columns
         rows = plan_row(fields, [Method("redact")] * columns)
         return None if rows is None else CopyMask(CopyFormat(), columns, rows)
 
 
-def verdict(text: bytes, planner: Planner | None, number: int) -> Verdict:
+def verdict(text: bytes, planner: Planner | None, number: int) -> Verdict[SqlOperation]:
     shown = text.decode("utf-8", "replace")
     names = frozenset({"s"}) if b"names" in text else frozenset[str]()
-    operation = Operation(shown, shown, "", frozenset({"select"}), labels=frozenset({"l"}), names=names)
+    operation = SqlOperation(shown, shown, "", frozenset({"select"}), labels=frozenset({"l"}), names=names)
     denial = Denial("denied", "request") if DENIED in text else None
     return Verdict(operation, number, planner, planner is not None, denial, MARKER if denial else b"")
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.masking import guard
 from gateway.masking.guard import NEVER
-from gateway.model import CopyFormat, CopyOut, Operation, ResultField
+from gateway.model import CopyFormat, CopyOut, ResultField, SqlOperation
 from gateway.verbs import SETS, VERBS
 
 HIDDEN = frozenset({"pii.ssn"})
@@ -21,8 +21,8 @@ def operation(
     clean: bool = True,
     revealing: bool = False,
     opaque: str | None = None,
-) -> Operation:
-    return Operation(
+) -> SqlOperation:
+    return SqlOperation(
         text="", normalised="", digest="", verbs=frozenset(verbs), relations=relations, labels=labels,
         functions=untrusted, untrusted_functions=untrusted, clean_writes=clean, revealing=revealing,
         opaque=opaque,
@@ -49,7 +49,7 @@ def operation(
         pytest.param(operation("select", "copy_to", labels=frozenset({"pii.phone"})), id="a label that is not hidden"),
     ],
 )
-def test_passes(passing: Operation) -> None:
+def test_passes(passing: SqlOperation) -> None:
     assert guard(passing, HIDDEN) is None
 
 
@@ -65,14 +65,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("refused", "mentions"), REFUSED)
-def test_refuses(refused: Operation, mentions: str) -> None:
+def test_refuses(refused: SqlOperation, mentions: str) -> None:
     reason = guard(refused, HIDDEN)
     assert reason is not None
     assert mentions in reason
     assert "\n" not in reason
 
 
-def copying(form: str, outputs: tuple[frozenset[str], ...] | None = None, *, query: bool = False) -> Operation:
+def copying(form: str, outputs: tuple[frozenset[str], ...] | None = None, *, query: bool = False) -> SqlOperation:
     fields = None if query else (ResultField(b"ssn", 1, 1, 25, -1, 0),)
     kind = CopyFormat("csv" if form == "csv" else "binary" if form == "binary" else "text")
     made = operation("copy_to", "select", relations=CUSTOMERS, labels=HIDDEN)
@@ -102,7 +102,7 @@ def test_ddl_on_a_labelled_relation(verb: str) -> None:
 
 
 @pytest.mark.parametrize("refused", [case.values[0] for case in REFUSED] + [operation(verb) for verb in NEVER])
-def test_nothing_is_refused_to_whom_nothing_is_hidden(refused: Operation) -> None:
+def test_nothing_is_refused_to_whom_nothing_is_hidden(refused: SqlOperation) -> None:
     assert guard(refused, frozenset()) is None
 
 

@@ -5,7 +5,7 @@ from support.lineage import load
 
 from gateway.masking import guard
 from gateway.masking.inference import HINTS
-from gateway.model import LabelUse, Operation
+from gateway.model import LabelUse, SqlOperation
 from gateway.sql import analyse, resolve
 
 LABELLED = load().catalogue()
@@ -80,5 +80,5 @@ def test_what_is_not_hidden_may_decide() -> None:
 @pytest.mark.parametrize("place", HINTS)
 def test_each_place_has_its_mend(place: str) -> None:
     use = LabelUse("decides", place, frozenset("S"), ("customers.ssn",))
-    asked = Operation("", "", "", frozenset({"select"}), labels=frozenset("S"), uses=(use,))
+    asked = SqlOperation("", "", "", frozenset({"select"}), labels=frozenset("S"), uses=(use,))
     assert HINTS[place] in (guard(asked, HIDDEN) or "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.masking import Field, field_labels, is_known, result_labels
-from gateway.model import Operation
+from gateway.model import SqlOperation
 
 CUSTOMERS, ORDERS, NEW = 20_000, 20_001, 30_000
 PG_CLASS, PG_AUTHID = 1259, 1260
@@ -61,8 +61,12 @@ def test_what_is_newer_than_the_catalogue_is_not_known(oid: int, known: bool) ->
     assert is_known(field(oid, 1), CATALOGUE) is known
 
 
-def _asked(outputs: tuple[frozenset[str], ...] | None, star: int | None = None, opaque: str | None = None) -> Operation:
-    return Operation("", "", "", frozenset({"select"}), labels=SSN | EMAIL, outputs=outputs, star=star, opaque=opaque)
+def _asked(
+    outputs: tuple[frozenset[str], ...] | None, star: int | None = None, opaque: str | None = None
+) -> SqlOperation:
+    return SqlOperation(
+        "", "", "", frozenset({"select"}), labels=SSN | EMAIL, outputs=outputs, star=star, opaque=opaque
+    )
 
 
 NONE: frozenset[str] = frozenset()
@@ -92,5 +96,5 @@ ALL = SSN | EMAIL
         pytest.param(_asked((NONE, SSN, EMAIL), 1), [field(0, 0)], [ALL], id="fewer than around the star"),
     ],
 )
-def test_result_labels(operation: Operation, fields: list[Field], expected: list[frozenset[str]]) -> None:
+def test_result_labels(operation: SqlOperation, fields: list[Field], expected: list[frozenset[str]]) -> None:
     assert list(result_labels(fields, operation, CATALOGUE)) == expected

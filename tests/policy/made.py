@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.config import parse_yaml
-from gateway.model import Access, Address, Operation, Principal, Target, TargetTls
+from gateway.model import Access, Address, Principal, SqlOperation, SshOperation, SshRequest, Target, TargetTls
 from gateway.policy import PolicyDocument, PolicyFile, Snapshot, compile_snapshot
 
 NOON = 1_795_003_200.0
@@ -39,12 +39,20 @@ def access(
     return Access(principal(name, *groups, **others), to, database, role, address)
 
 
-def operation(*verbs: str, **others: Any) -> Operation:
+def operation(*verbs: str, **others: Any) -> SqlOperation:
     sets = {"relations", "functions", "untrusted_functions", "labels"}
     values: dict[str, Any] = {key: frozenset(value) if key in sets else value for key, value in others.items()}
     values["functions"] = values.get("functions", frozenset()) | values.get("untrusted_functions", frozenset())
     values.setdefault("normalised", "some text")
-    return Operation(text="some text", digest="0" * 64, verbs=frozenset(verbs), **values)
+    return SqlOperation(text="some text", digest="0" * 64, verbs=frozenset(verbs), **values)
+
+
+def ssh_operation(request: SshRequest, text: str = "", **others: Any) -> SshOperation:
+    sets = {"verbs", "shell"}
+    values: dict[str, Any] = {key: frozenset(value) if key in sets else value for key, value in others.items()}
+    values.setdefault("verbs", frozenset({request}))
+    text = text or request
+    return SshOperation(text=text, normalised=text, digest="0" * 64, request=request, **values)
 
 
 def policy_file(text: str, name: str = "policy.yaml") -> PolicyFile:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from gateway.model import Access, Operation
+from gateway.model import Access, SqlOperation
 from gateway.verbs import BY_NAME, FREE, SETS, VERBS
 
 Written = dict[str, Any]
@@ -61,7 +61,7 @@ def verbs_of(sql: Written) -> set[str]:
     return set().union(*(SETS.get(verb, {verb}) for verb in sql["verbs"]))
 
 
-def allow_matches(sql: Written | None, operation: Operation, opaque: bool) -> bool:
+def allow_matches(sql: Written | None, operation: SqlOperation, opaque: bool) -> bool:
     if sql is None:
         return True
     if opaque:
@@ -78,7 +78,7 @@ def allow_matches(sql: Written | None, operation: Operation, opaque: bool) -> bo
     )
 
 
-def deny_matches(sql: Written | None, operation: Operation, opaque: bool) -> bool:
+def deny_matches(sql: Written | None, operation: SqlOperation, opaque: bool) -> bool:
     if sql is None or opaque:
         return True
     bound = operation.row_bound
@@ -92,11 +92,11 @@ def deny_matches(sql: Written | None, operation: Operation, opaque: bool) -> boo
     )
 
 
-def is_free(operation: Operation) -> bool:
+def is_free(operation: SqlOperation) -> bool:
     return operation.verbs <= FREE and not (operation.relations | operation.functions | operation.labels)
 
 
-def decide(policy: Written, access: Access, operation: Operation, now: float) -> tuple[str, list[str], list[str]]:
+def decide(policy: Written, access: Access, operation: SqlOperation, now: float) -> tuple[str, list[str], list[str]]:
     """The outcome, the names that made it, the names that only observed."""
     allows, denies, approves = (
         [entry for entry in policy[kind] if about_access(entry, access) and about_time(entry, now)]

@@ -8,7 +8,7 @@ import pytest
 from policy.made import NOON, SANDBOX, access, operation, snapshot
 
 from gateway.errors import ConfigError
-from gateway.model import ApprovalTerms, Decision, Operation, Outcome
+from gateway.model import ApprovalTerms, Decision, Outcome, SqlOperation
 from gateway.policy import SessionLimits, Snapshot
 
 ALICE = access("alice", "analysts")
@@ -308,7 +308,7 @@ def test_what_is_denied_anyway_is_not_observed() -> None:
         ("verbs: [update], without_where: true", operation("update", without_where=True), True),
     ],
 )
-def test_conditions_on_operations_are_read_as_a_denys(condition: str, done: Operation, asks: bool) -> None:
+def test_conditions_on_operations_are_read_as_a_denys(condition: str, done: SqlOperation, asks: bool) -> None:
     labels = "labels: {pii.email: {columns: {orders: [a.b.c]}}}"
     approve = f"approve: [{{name: b, sql: {{{condition}}}, approvers: {{groups: [g]}}}}]"
     asking = snapshot(labels, "allow: [{name: a}]", approve)

@@ -6,7 +6,7 @@ import pytest
 from policy.made import NOON, TARGETS, operation, snapshot
 
 from gateway.errors import ConfigError
-from gateway.model import Access, Operation, Outcome, Principal, Target
+from gateway.model import Access, Outcome, Principal, SqlOperation, Target
 from gateway.policy import CaseResult, load_cases, run_cases
 
 POLICY = snapshot(
@@ -26,7 +26,7 @@ POLICY = snapshot(
 )
 
 
-def first_word(text: str, access: Access) -> Operation:
+def first_word(text: str, access: Access) -> SqlOperation:
     return operation(text.partition(" ")[0])
 
 
@@ -113,7 +113,7 @@ def test_an_exception_while_analysing_is_not_taken_for_a_result(tmp_path: Path) 
     path = tmp_path / "cases.yaml"
     path.write_text("cases: [{name: a, principal: b, target: orders, sql: x, expect: deny}]")
 
-    def broken(text: str, access: Access) -> Operation:
+    def broken(text: str, access: Access) -> SqlOperation:
         raise RuntimeError("bug")
 
     with pytest.raises(RuntimeError, match="bug"):

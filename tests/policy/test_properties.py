@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policy import reference
 from policy.made import NOON, TARGETS, access, operation, snapshot
 
-from gateway.model import Access, Operation, Outcome
+from gateway.model import Access, Outcome, SqlOperation
 from gateway.policy import Snapshot, explain
 from gateway.policy.review import review
 from gateway.verbs import VERBS
@@ -149,7 +149,7 @@ accesses = st.builds(
 
 
 @st.composite
-def operations(draw: st.DrawFn) -> Operation:
+def operations(draw: st.DrawFn) -> SqlOperation:
     def some(values: list[str]) -> list[str]:
         return draw(st.lists(st.sampled_from(values), max_size=2))
 
@@ -171,7 +171,7 @@ def compiled(*policies: Written) -> Snapshot:
 
 @settings(max_examples=500)
 @given(policies, accesses, operations())
-def test_decides_as_the_reference_does(policy: Written, who: Access, done: Operation) -> None:
+def test_decides_as_the_reference_does(policy: Written, who: Access, done: SqlOperation) -> None:
     decision = compiled(policy).decide(who, done, NOON)
     outcome, rules, observed = reference.decide(policy, who, done, NOON)
     assert decision.outcome.value == outcome
@@ -191,7 +191,7 @@ def test_admits_as_the_reference_does(policy: Written, who: Access) -> None:
 
 @given(policies, accesses, operations())
 def test_there_are_approvals_if_and_only_if_the_outcome_is_approve(
-    policy: Written, who: Access, done: Operation
+    policy: Written, who: Access, done: SqlOperation
 ) -> None:
     rules = compiled(policy)
     for decision in (rules.decide(who, done, NOON), rules.admits(who, NOON)):
@@ -210,7 +210,7 @@ def test_masks_as_the_reference_does(policy: Written, who: Access, touched: list
 
 @given(policies, accesses, operations(), st.randoms(use_true_random=False))
 def test_the_order_of_entries_and_files_never_matters(
-    policy: Written, who: Access, done: Operation, random: Any
+    policy: Written, who: Access, done: SqlOperation, random: Any
 ) -> None:
     files: list[Written] = [{"labels": policy["labels"]}]
     for kind in ("allow", "deny", "approve", "masks"):
@@ -226,7 +226,7 @@ def test_the_order_of_entries_and_files_never_matters(
 
 
 @given(policies, deny_entries, accesses, operations())
-def test_a_deny_more_never_allows_more(policy: Written, deny: Written, who: Access, done: Operation) -> None:
+def test_a_deny_more_never_allows_more(policy: Written, deny: Written, who: Access, done: SqlOperation) -> None:
     before = compiled(policy)
     after = compiled({**policy, "deny": [*policy["deny"], deny]})
     if before.decide(who, done, NOON).outcome is Outcome.DENY:
@@ -242,7 +242,7 @@ WIDTH = [Outcome.DENY, Outcome.APPROVE, Outcome.ALLOW]
 
 @settings(max_examples=300)
 @given(policies, approve_entries, accesses, operations())
-def test_an_approve_never_widens(policy: Written, approve: Written, who: Access, done: Operation) -> None:
+def test_an_approve_never_widens(policy: Written, approve: Written, who: Access, done: SqlOperation) -> None:
     """A deny stays a deny, by the same entries; nothing else gets wider; nobody's session lives longer."""
     before = compiled(policy)
     after = compiled({**policy, "approve": [*policy["approve"], approve]})
@@ -265,7 +265,7 @@ def test_an_approve_never_widens(policy: Written, approve: Written, who: Access,
 
 
 @given(policies, accesses, operations())
-def test_without_approve_entries_nothing_else_is_allowed(policy: Written, who: Access, done: Operation) -> None:
+def test_without_approve_entries_nothing_else_is_allowed(policy: Written, who: Access, done: SqlOperation) -> None:
     bare, whole = compiled({**policy, "approve": []}), compiled(policy)
     if bare.decide(who, done, NOON).outcome is not Outcome.ALLOW:
         assert whole.decide(who, done, NOON).outcome is Outcome.DENY
@@ -274,21 +274,21 @@ def test_without_approve_entries_nothing_else_is_allowed(policy: Written, who: A
 
 
 @given(policies, allow_entries, accesses, operations())
-def test_an_allow_less_never_allows_more(policy: Written, allow: Written, who: Access, done: Operation) -> None:
+def test_an_allow_less_never_allows_more(policy: Written, allow: Written, who: Access, done: SqlOperation) -> None:
     more = compiled({**policy, "allow": [*policy["allow"], allow]})
     if more.decide(who, done, NOON).outcome is Outcome.DENY:
         assert compiled(policy).decide(who, done, NOON).outcome is Outcome.DENY
 
 
 @given(policies, accesses, operations())
-def test_without_allow_entries_nothing_is_allowed(policy: Written, who: Access, done: Operation) -> None:
+def test_without_allow_entries_nothing_is_allowed(policy: Written, who: Access, done: SqlOperation) -> None:
     empty = compiled({**policy, "allow": []})
     assert empty.decide(who, done, NOON).outcome is Outcome.DENY
     assert empty.admits(who, NOON).outcome is Outcome.DENY
 
 
 @given(policies, accesses, operations())
-def test_what_is_allowed_is_admitted(policy: Written, who: Access, done: Operation) -> None:
+def test_what_is_allowed_is_admitted(policy: Written, who: Access, done: SqlOperation) -> None:
     """No operation of a connection that would be refused is allowed: a session without rights can be ended."""
     rules = compiled(policy)
     if rules.decide(who, done, NOON).outcome is not Outcome.DENY:
@@ -296,7 +296,7 @@ def test_what_is_allowed_is_admitted(policy: Written, who: Access, done: Operati
 
 
 @given(policies, accesses, operations())
-def test_not_understanding_never_allows_more(policy: Written, who: Access, done: Operation) -> None:
+def test_not_understanding_never_allows_more(policy: Written, who: Access, done: SqlOperation) -> None:
     rules = compiled(policy)
     opaque, understood = (
         rules.decide(who, one, NOON) for one in (operation(*done.verbs, opaque="not understood"), done)
@@ -307,7 +307,7 @@ def test_not_understanding_never_allows_more(policy: Written, who: Access, done:
 
 
 @given(policies, accesses, operations(), st.sampled_from(sorted(VERBS)))
-def test_doing_more_never_allows_more(policy: Written, who: Access, done: Operation, verb: str) -> None:
+def test_doing_more_never_allows_more(policy: Written, who: Access, done: SqlOperation, verb: str) -> None:
     rules = compiled(policy)
     more = operation(
         *done.verbs,
@@ -340,7 +340,7 @@ def test_a_label_more_never_shows_more(policy: Written, who: Access, some: list[
 
 
 @given(policies, accesses, st.none() | operations())
-def test_an_explanation_tells_the_decisions_story(policy: Written, who: Access, done: Operation | None) -> None:
+def test_an_explanation_tells_the_decisions_story(policy: Written, who: Access, done: SqlOperation | None) -> None:
     rules = compiled(policy)
     told = explain(rules, who, done, NOON)
     assert told.decision == (rules.admits(who, NOON) if done is None else rules.decide(who, done, NOON))
@@ -355,7 +355,7 @@ def test_an_explanation_tells_the_decisions_story(policy: Written, who: Access, 
 
 
 @given(policies, accesses, operations())
-def test_an_entry_that_is_said_to_be_shadowed_never_allows(policy: Written, who: Access, done: Operation) -> None:
+def test_an_entry_that_is_said_to_be_shadowed_never_allows(policy: Written, who: Access, done: SqlOperation) -> None:
     unique = {**policy, "allow": [{**entry, "name": f"allow {i}"} for i, entry in enumerate(policy["allow"])]}
     rules = compiled(unique)
     for warning in review(rules, TARGETS, NOON):
@@ -396,7 +396,7 @@ plain_operations = st.builds(
     plain_operations,
 )
 def test_an_entry_that_is_said_never_to_ask_never_asks(
-    allow: Written, denies: list[Written], approve: Written, kind: str, done: Operation
+    allow: Written, denies: list[Written], approve: Written, kind: str, done: SqlOperation
 ) -> None:
     """With few conditions, so that entries often meet, and the review has something to say about one in three."""
     bound = {name: {"columns": {"orders": ["public.t.c"]}} for name in LABELS}

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from gateway.errors import RecordingFailed
-from gateway.model import Access, Address, Decision, Operation, Outcome, Principal, Target, TargetTls, uuid7
+from gateway.model import Access, Address, Decision, Outcome, Principal, SqlOperation, Target, TargetTls, uuid7
 from gateway.recording import Recorder, Recordings, Report, SessionHeader, verify
 from gateway.recording.directory import path_of
 from gateway.recording.format import CHAIN_SIZE, MAGIC, PREFIX, PREFIX_SIZE
@@ -32,8 +32,8 @@ ACCESS = Access(
 Job = Callable[[], Sequence[OSError | None]]
 
 
-def operation(text: str = "SELECT 1", **others: Any) -> Operation:
-    return Operation(text, text.lower(), "a" * 64, frozenset({"select"}), **others)
+def operation(text: str = "SELECT 1", **others: Any) -> SqlOperation:
+    return SqlOperation(text, text.lower(), "a" * 64, frozenset({"select"}), **others)
 
 
 class Threads:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+import pytest
 from recording.made import ALLOW, NOON, operation
 
-from gateway.model import Decision, Operation, Outcome
+from gateway.model import Decision, FileUse, Operation, Outcome, SshOperation
 from gateway.recording.events import Source, dumps, encode_text, operation_constant, operation_line
 from gateway.recording.format import INLINE
 
@@ -58,6 +59,48 @@ def test_everything_policy_saw_is_kept() -> None:
         "message": "ask",
         "observed": ["three"],
     }
+
+
+def test_a_request_over_ssh_says_what_it_is() -> None:
+    uses = (FileUse("write", "/srv/a"), FileUse("write", "/srv/b"))
+    asked = SshOperation(
+        "rename /srv/a /srv/b", "rename /srv/a /srv/b", "a" * 64, frozenset({"file", "sftp", "write"}),
+        request="file", files=uses, channel=3,
+    )  # fmt: skip
+    event = line_of(asked, ALLOW, None, "file", Store())
+    assert event == {
+        "event": "operation",
+        "time": NOON,
+        "operation": 7,
+        "source": "file",
+        "text": "rename /srv/a /srv/b",
+        "digest": "a" * 64,
+        "verbs": ["file", "sftp", "write"],
+        "outcome": "allow",
+        "rules": ["engineers-read"],
+        "request": "file",
+        "channel": 3,
+        "files": [{"action": "write", "path": "/srv/a"}, {"action": "write", "path": "/srv/b"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"request": "exec", "argv": ("ls", "")}, {"argv": ["ls", ""]}),
+        ({"request": "exec", "argv": ()}, {"argv": []}),
+        ({"request": "exec", "shell": frozenset({"|", ";"})}, {"shell": [";", "|"]}),
+        ({"request": "subsystem", "subsystem": "netconf"}, {"subsystem": "netconf"}),
+        ({"request": "forward_local", "destination": "db:5432"}, {"destination": "db:5432"}),
+        ({"request": "env", "variable": "LD_PRELOAD"}, {"variable": "LD_PRELOAD"}),
+        ({"request": "shell", "channel": 0}, {"channel": 0}),
+    ],
+)
+def test_each_fact_about_a_request_is_kept(facts: dict[str, Any], said: dict[str, Any]) -> None:
+    event = line_of(SshOperation("", "", "a" * 64, frozenset(), **facts), ALLOW, None, "request", Store())
+    known = {"event", "time", "operation", "source", "text", "digest", "verbs", "outcome", "rules", "request"}
+    assert {key: value for key, value in event.items() if key not in known} == said
+    assert event["request"] == facts["request"]
 
 
 def test_the_largest_text_that_stands_inline() -> None:

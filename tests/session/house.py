@@ -12,7 +12,7 @@ from recording.made import Node
 
 from gateway.audit import AuditLog
 from gateway.errors import GatewayError
-from gateway.model import Address, Credential, Operation, Principal, Target, TargetTls, uuid7
+from gateway.model import Address, Credential, Principal, SqlOperation, Target, TargetTls, uuid7
 from gateway.policy import compile_snapshot
 from gateway.session import Admitted, Approvals, Corridor, Gate, LiveSessions, Rules, open_corridor
 from gateway.store import ApprovalStore
@@ -37,8 +37,8 @@ def principal(name: str = "alice", *groups: str, **others: Any) -> Principal:
     return Principal(name=name, groups=frozenset(groups or ("analysts",)), **kinds)
 
 
-def operation(text: str = "SELECT 1", *verbs: str, **others: Any) -> Operation:
-    return Operation(text, text.lower(), "a" * 64, frozenset(verbs or ("select",)), **others)
+def operation(text: str = "SELECT 1", *verbs: str, **others: Any) -> SqlOperation:
+    return SqlOperation(text, text.lower(), "a" * 64, frozenset(verbs or ("select",)), **others)
 
 
 class House:

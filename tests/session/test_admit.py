@@ -8,7 +8,7 @@ import pytest
 from session.house import NOBODYS, ORDERS, READS, House, principal
 
 from gateway.errors import NotAdmitted, RecordingFailed, TooManySessions
-from gateway.model import Target
+from gateway.model import Address, Credential, Target, TargetTls
 from gateway.session import Admitted
 from gateway.session.admit import credential_for
 
@@ -38,7 +38,7 @@ def test_everybody_else_hears_the_same_words(house: House, asked: dict[str, Any]
     with pytest.raises(NotAdmitted) as refused:
         house.admit(**asked)
     with pytest.raises(NotAdmitted) as unknown:
-        house.admit(target="no-such-target")
+        house.admit(target="no-such-target", protocol=asked.get("protocol", "postgres"))
     assert (refused.value.message, refused.value.hint) == (unknown.value.message, unknown.value.hint)
     [first, second] = house.events("session_refused")
     assert first["status_detail"] == refused.value.reason
@@ -73,6 +73,21 @@ def test_the_first_credential_that_fits_is_used() -> None:
     ] == ["owner", "owner", "ro", "any"]
     assert credential_for(ORDERS, principal("bob", "nobody")) is None
     assert credential_for(NOBODYS, principal()) is None
+
+
+SHELLS = Target("web1", "ssh", Address("web1", 22), TargetTls(), (Credential("deploy"), Credential("root")))
+
+
+def test_an_ssh_session_has_the_login_that_was_asked_for_and_no_database(tmp_path: Path) -> None:
+    house = House(tmp_path, "allow: [{name: all, groups: [analysts], targets: [web1]}]", targets=(ORDERS, SHELLS))
+    for login, role in (("", "deploy"), ("deploy", "deploy"), ("root", "root")):
+        access = house.admit(target="web1", protocol="ssh", login=login, database="x").access
+        assert (access.role, access.database) == (role, "")
+    with pytest.raises(NotAdmitted) as refused:
+        house.admit(target="web1", protocol="ssh", login="postgres")
+    assert refused.value.reason == "no credential of the target fits the principal and the login postgres"
+    assert "dbname" not in (refused.value.hint or "")
+    house.close()
 
 
 def test_limits_of_sessions(house: House) -> None:

@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from policy.made import ssh_operation
 from recording.made import PUBLIC
 from session.house import ORDERS, READS, House, operation, principal
 from twisted.internet.defer import Deferred
 
-from gateway.errors import RecordingFailed, SessionEnded
+from gateway.errors import RecordingFailed, SessionEnded, Unapproved
 from gateway.masking.probes import PROBES_A_MINUTE, PROBES_AT_ONCE
-from gateway.model import Address, LabelUse, Operation
+from gateway.model import Address, Credential, LabelUse, SqlOperation, Target, TargetTls
 from gateway.recording import Recorded, verify
 from gateway.recording.reader import Recording, open_recording
 from gateway.session import Corridor
@@ -73,10 +74,45 @@ def test_a_denial_is_recorded_and_says_the_rule(tmp_path: Path) -> None:
         (operation("x", untrusted_functions=frozenset({"public.f"})), "functions not known to be harmless: public.f"),
     ],
 )
-def test_what_no_rule_allows_says_why(house: House, asked: Operation, why: str) -> None:
+def test_what_no_rule_allows_says_why(house: House, asked: SqlOperation, why: str) -> None:
     verdict = house.open().ask(asked, "query")
     assert verdict.denial is not None
     assert re.search(why, verdict.denial.message)
+
+
+SHELLS = Target("web1", "ssh", Address("web1", 22), TargetTls(), (Credential("deploy"),))
+
+
+def test_a_request_over_ssh_goes_the_same_way(tmp_path: Path) -> None:
+    house = House(
+        tmp_path,
+        """
+        allow: [{name: all, groups: [analysts], targets: [web1]}]
+        approve: [{name: second person, targets: [web1], times: {days: [wed]}, approvers: {groups: [g]}}]
+        deny: [{name: no drops, sql: {verbs: [drop]}}]
+        """,
+        targets=(ORDERS, SHELLS),
+    )
+    house.clock.advance(86_400)
+    corridor = house.open(house.admit(target="web1", protocol="ssh"))
+    corridor.see(HIDDEN, FakePlanner())
+    asked = ssh_operation("exec", "create", verbs={"create", "exec"}, channel=4)
+    verdict = corridor.ask(asked, "request")
+    assert verdict.denial is None
+    assert verdict.operation is asked
+    assert not isinstance(corridor.commit(), Deferred), "only SQL has DDL"
+    corridor.close("done")
+    [event] = house.events("operation_decided")
+    assert event["unmapped"]["login"] == "deploy"
+    (path,) = house.node.directory.rglob("*.ostrec")
+    file, size = open_recording(path)
+    with file:
+        [recorded] = [one.fields for one in Recording(file, size) if one.fields["event"] == "operation"]
+    assert (recorded["request"], recorded["channel"], recorded["source"]) == ("exec", 4, "request")
+    house.clock.advance(6 * 86_400)
+    with pytest.raises(Unapproved):
+        house.open(house.admit(target="web1", protocol="ssh")).ask(asked, "request")
+    house.close()
 
 
 @pytest.mark.parametrize("said", ["SELECT 2", 'SELECT 3 AS "', "x" * 5000])

@@ -3,9 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from policy.made import ssh_operation
 from session.house import ORDERS, operation, principal
 
-from gateway.model import Access, Operation
+from gateway.model import Access, SqlOperation, SshOperation
 from gateway.session.subjects import operation_subject, session_subject
 from gateway.store.requests import Subject
 
@@ -15,7 +16,7 @@ DELETE = operation("delete from orders where id = $1", "delete", relations=froze
 
 def about(
     access: Access = ACCESS,
-    asked: Operation = DELETE,
+    asked: SqlOperation = DELETE,
     said: bytes = b"delete from orders where id = $1",
     encoding: bytes = b"UTF8",
     types: bytes = b"\0\0",
@@ -48,6 +49,33 @@ def about(
 )
 def test_a_grant_is_bound_to_each_of_these(other: Subject) -> None:
     assert other.binding != about().binding
+
+
+COMMAND = ssh_operation("exec", "reboot", argv=("reboot",))
+
+
+def requested(operation: SshOperation = COMMAND, said: bytes = b"reboot", role: str = "root") -> Subject:
+    return operation_subject("0193", replace(ACCESS, role=role), operation, operation.text, said)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        requested(role="deploy"),
+        requested(said=b"reboot "),
+        requested(replace(COMMAND, digest="1" * 64)),
+        requested(ssh_operation("subsystem", "reboot")),
+        about(said=b"reboot"),
+    ],
+)
+def test_a_grant_for_a_request_is_bound_to_login_and_all_that_was_sent(other: Subject) -> None:
+    assert other.binding != requested().binding
+
+
+def test_approvers_see_a_request() -> None:
+    subject = requested(replace(COMMAND, channel=3))
+    assert (subject.text, subject.verbs, subject.role, subject.relations) == ("reboot", ("exec",), "root", ())
+    assert subject.binding == requested().binding, "another channel is no other request"
 
 
 def test_it_is_the_same_from_another_session_and_address() -> None:

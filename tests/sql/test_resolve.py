@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.model import Operation
+from gateway.model import SqlOperation
 from gateway.sql import Catalogue, LabelledCatalogue, Name, Remembered, analyse, resolve
 from gateway.sql.catalogue import Rows
 
@@ -137,7 +137,7 @@ def test_labels(labelled: LabelledCatalogue) -> None:
     assert resolve(analyse("TRUNCATE log CASCADE"), labelled).labels == {"pii.ssn", "secret", "total"}
 
 
-def remembering(text: str, labelled: LabelledCatalogue, **named: str) -> Operation:
+def remembering(text: str, labelled: LabelledCatalogue, **named: str) -> SqlOperation:
     found = {name: analyse(sql).statements for name, sql in named.items()}
     return resolve(analyse(text), labelled, Remembered(prepared=found, cursors=found))
 

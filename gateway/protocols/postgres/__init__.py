@@ -4,7 +4,7 @@
     state      what the relay remembers of one session                               pure
     relay      the state machine of one session                                      pure
     startup    what a StartupMessage asks for                                        pure
-    operation  texts -> `gateway.model.Operation`                                    pure
+    operation  texts -> `gateway.model.SqlOperation`                                 pure
     reading    one session's statements: catalogue, labels, masks, long texts
     catalogue  what a database has, over the gateway's own connection
     grants     the least role that fits a principal, as SQL

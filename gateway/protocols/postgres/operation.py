@@ -1,4 +1,4 @@
-"""Messages -> `gateway.model.Operation`: what the text says, in the encoding that the session speaks."""
+"""Messages -> `gateway.model.SqlOperation`: what the text says, in the encoding that the session speaks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
-from gateway.model import Operation
+from gateway.model import SqlOperation
 from gateway.sql import Analysis, unread
 
 DECODED: Final = {b"UTF8": "utf-8", b"LATIN1": "latin-1", b"SQL_ASCII": "utf-8"}
@@ -33,10 +33,10 @@ def undecodable(raw: bytes, encoding: bytes) -> Analysis:
     return unread(raw.decode("utf-8", "replace"), f"text beyond ASCII can't be read for certain in {shown}")
 
 
-def function_call() -> Operation:
+def function_call() -> SqlOperation:
     """The protocol's FunctionCall names a function by OID: what it does isn't known (denied by default)."""
     text = "<FunctionCall>"
-    return Operation(
+    return SqlOperation(
         text=text,
         normalised=text,
         digest=sha256(text.encode()).hexdigest(),
@@ -51,7 +51,7 @@ def type_oids(types: bytes) -> tuple[int, ...]:
     return tuple(int.from_bytes(types[pos : pos + 4]) for pos in range(2, len(types), 4))
 
 
-def parsed(analysis: Analysis, operation: Operation) -> Operation:
+def parsed(analysis: Analysis, operation: SqlOperation) -> SqlOperation:
     """``operation`` with the names of statements and cursors that its text makes or drops."""
     names = frozenset(
         name

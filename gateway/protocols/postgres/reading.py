@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from gateway.errors import LimitReached, PeerError
 from gateway.json_paths import Path
 from gateway.masking import NO_KEYS, CopyMask, Keyring, detection, is_known, plan_row, result_labels
-from gateway.model import CatalogueStale, Method, Operation, ResultField, RowRewriter, Verdict
+from gateway.model import CatalogueStale, Method, ResultField, RowRewriter, SqlOperation, Verdict
 from gateway.policy import AccessPolicy
 from gateway.protocols.postgres.catalogue import Catalogues
 from gateway.protocols.postgres.operation import DECODED, decode, function_call, parsed, type_oids, undecodable
@@ -83,7 +83,7 @@ class Planner:
         """See `gateway.model.RowPlanner`."""
         return self._detection is not None
 
-    def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
+    def plan(self, fields: Sequence[ResultField], operation: SqlOperation, *, final: bool) -> RowRewriter | None:
         """See `gateway.model.RowPlanner`."""
         labelled = self.labelled
         if self.hides and not final and not all(is_known(field, labelled) for field in fields):
@@ -95,7 +95,7 @@ class Planner:
             self._plans[key] = self._rows(fields, key[1])
         return self._plans[key]
 
-    def copy(self, operation: Operation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
+    def copy(self, operation: SqlOperation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
         """See `gateway.model.RowPlanner`."""
         copies = operation.copies
         unknown = (ResultField(b"", 0, 0, 0, -1, 0),) * columns
@@ -186,7 +186,7 @@ def _no_tokens() -> None:
 class _Read:
     """What a text means, read once. ``plain``: running it changes neither the catalogue nor what a name stands for."""
 
-    def __init__(self, operation: Operation, analysis: Analysis, plain: bool) -> None:
+    def __init__(self, operation: SqlOperation, analysis: Analysis, plain: bool) -> None:
         self.operation = operation
         self.analysis = analysis
         self.plain = plain
@@ -280,7 +280,7 @@ class Reading:
 
     # --- statements -------------------------------------------------------------------------------------------
 
-    def read(self, ask: Ask, encoding: bytes) -> Operation | None:
+    def read(self, ask: Ask, encoding: bytes) -> SqlOperation | None:
         """What ``ask`` would do; None when `prepare` has to come first."""
         if not self._current():
             return None
@@ -361,12 +361,12 @@ class Reading:
                 waiting: Deferred[Analysis] = self._readings.long.analyse(text)
                 self._long = (ask.text, await waiting)
 
-    def setting(self, text: str) -> Operation:
+    def setting(self, text: str) -> SqlOperation:
         """One setting of the startup packet, as the SQL that would make it."""
         analysis = analyse(text)
         return parsed(analysis, resolve(analysis, self._labelled, self._remembered))
 
-    def asked(self, ask: Ask, verdict: Verdict) -> None:
+    def asked(self, ask: Ask, verdict: Verdict[SqlOperation]) -> None:
         """The operation that was just read has its verdict; what goes to the target changes what names mean."""
         read, self._last = self._last, None
         if verdict.denial is not None or (read is not None and read.plain and not ask.name):
@@ -396,12 +396,12 @@ class Reading:
         self._database.changed()
 
 
-def _may_change_catalogue(operation: Operation) -> bool:
+def _may_change_catalogue(operation: SqlOperation) -> bool:
     unsure = operation.opaque is not None or bool(operation.untrusted_functions)
     return unsure or not _CHANGES_CATALOGUE.isdisjoint(operation.verbs)
 
 
-def _is_plain(operation: Operation, analysis: Analysis) -> bool:
+def _is_plain(operation: SqlOperation, analysis: Analysis) -> bool:
     names = (name for statement in analysis.statements for name in (statement.prepares, statement.declares))
     return not _may_change_catalogue(operation) and not any(name is not None for name in names)
 

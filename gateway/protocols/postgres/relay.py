@@ -19,7 +19,7 @@ from typing import Final
 
 from gateway.errors import LimitReached, PeerError
 from gateway.masking import Field, parse_row_description, searched, skip_rows, withhold
-from gateway.model import CatalogueStale, Operation, RowPlanner, RowRewriter, Verdict
+from gateway.model import CatalogueStale, RowPlanner, RowRewriter, SqlOperation, Verdict
 from gateway.protocols.postgres import errors, wire
 from gateway.protocols.postgres.state import UNSURE, Ask, Named, Portal, Prepared, Result, Sent, drop
 from gateway.protocols.postgres.wire import (
@@ -196,7 +196,7 @@ class Relay:
         if not self.holds():
             self._run_client()
 
-    def decided(self, verdict: Verdict) -> None:
+    def decided(self, verdict: Verdict[SqlOperation]) -> None:
         """The corridor's answer to `ask`."""
         assert self._held is not None
         kind, whole, parsed = self._held
@@ -413,7 +413,7 @@ class Relay:
 
     # --- decided ----------------------------------------------------------------------------------------------
 
-    def _query(self, whole: bytes, verdict: Verdict) -> None:
+    def _query(self, whole: bytes, verdict: Verdict[SqlOperation]) -> None:
         sent = Sent(Q, verdict, segment=self._segment)
         self._segment += 1
         # A simple Query destroys the unnamed statement and portal (53.2.3).
@@ -423,7 +423,7 @@ class Relay:
         self._sent.append(sent)
         self.to_server.append(whole if verdict.denial is None else message(b"Q", cstring(verdict.marker)))
 
-    def _parse(self, whole: bytes, parsed: object, verdict: Verdict) -> None:
+    def _parse(self, whole: bytes, parsed: object, verdict: Verdict[SqlOperation]) -> None:
         assert isinstance(parsed, Parse)
         name = self._key(parsed.name)
         if verdict.denial is not None:
@@ -440,7 +440,7 @@ class Relay:
         self._sent.append(Sent(P, verdict, statement))
         self.to_server.append(whole)
 
-    def _execute(self, whole: bytes, parsed: object, verdict: Verdict) -> None:
+    def _execute(self, whole: bytes, parsed: object, verdict: Verdict[SqlOperation]) -> None:
         portal = parsed if isinstance(parsed, Portal) else None
         if verdict.denial is not None:
             self._sent.append(Sent(E, verdict))
@@ -462,13 +462,13 @@ class Relay:
         self._sent.append(sent)
         self.to_server.append(whole)
 
-    def _function_call(self, whole: bytes, verdict: Verdict) -> None:
+    def _function_call(self, whole: bytes, verdict: Verdict[SqlOperation]) -> None:
         # A denied FunctionCall becomes a Query: it is answered alike, by one error and ReadyForQuery.
         self._sent.append(Sent(F, verdict, segment=self._segment))
         self._segment += 1
         self.to_server.append(whole if verdict.denial is None else message(b"Q", cstring(verdict.marker)))
 
-    def _forget(self, operation: Operation) -> None:
+    def _forget(self, operation: SqlOperation) -> None:
         """SQL's own PREPARE, DEALLOCATE, DECLARE and CLOSE change what a name stands for, unless they fail: know it no
         longer. A portal stays noted as one, so that nobody takes a FETCH from it for one from the cursor."""
         names = operation.names
@@ -791,7 +791,9 @@ class Relay:
                 head.planned = True
         return None
 
-    def _planned(self, planner: RowPlanner, fields: tuple[Field, ...], verdict: Verdict) -> RowRewriter | None:
+    def _planned(
+        self, planner: RowPlanner, fields: tuple[Field, ...], verdict: Verdict[SqlOperation]
+    ) -> RowRewriter | None:
         plan = planner.plan(fields, verdict.operation, final=self._final)
         self._final = False
         return plan

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Final, Literal, TypeVar
 
-from gateway.model import Operation, RowPlanner, RowRewriter, Verdict
+from gateway.model import RowPlanner, RowRewriter, SqlOperation, Verdict
 
 UNSURE: Final = b"\xff"
 """Stands for every name of which we can't say what the target makes of it; no name in UTF-8 is like it."""
@@ -94,7 +94,13 @@ class Prepared(Named):
     """
 
     def __init__(
-        self, name: bytes, text: bytes, types: bytes, verdict: Verdict, segment: int, previous: Prepared | None
+        self,
+        name: bytes,
+        text: bytes,
+        types: bytes,
+        verdict: Verdict[SqlOperation],
+        segment: int,
+        previous: Prepared | None,
     ) -> None:
         self.name = name
         self.segment = segment
@@ -139,17 +145,17 @@ class Portal(Named):
         self.plan: RowRewriter | None = None
         self.planned = False
         self.columns: tuple[str, ...] = ()
-        self.operation: Operation | None = None
+        self.operation: SqlOperation | None = None
         self.unsure = unsure
         self.grant = ""
 
-    def expects(self, verdict: Verdict) -> bool:
+    def expects(self, verdict: Verdict[SqlOperation]) -> bool:
         """Whether its plan is, or is about to be, the one for ``verdict``."""
         if self.planner is not verdict.planner:
             return False
         return self.operation is verdict.operation or self.operation == verdict.operation
 
-    def expect(self, verdict: Verdict) -> None:
+    def expect(self, verdict: Verdict[SqlOperation]) -> None:
         """A Describe is on its way whose answer makes the plan for ``verdict``."""
         if not self.expects(verdict):
             self.planner, self.operation, self.planned = verdict.planner, verdict.operation, False
@@ -167,7 +173,7 @@ class Sent:
     def __init__(
         self,
         kind: int,
-        verdict: Verdict | None = None,
+        verdict: Verdict[SqlOperation] | None = None,
         statement: Prepared | None = None,
         portal: Portal | None = None,
         hidden: bool = False,

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from gateway.audit.events import CancelRequested
 from gateway.errors import GatewayError, PeerError, SessionEnded, Unapproved
-from gateway.model import Operation, RowRewriter, Verdict
+from gateway.model import RowRewriter, SqlOperation, Verdict
 from gateway.net import StreamTransport
 from gateway.protocols.postgres import errors
 from gateway.protocols.postgres.operation import DECODED
@@ -259,7 +259,7 @@ class Traffic:
 
     # --- questions --------------------------------------------------------------------------------------------
 
-    def _answer(self, ask: Ask) -> Verdict | None:
+    def _answer(self, ask: Ask) -> Verdict[SqlOperation] | None:
         """The corridor's verdict; None when it will come later."""
         reading = self._reading
         relay = self._relay
@@ -288,7 +288,7 @@ class Traffic:
         reading.asked(ask, verdict)
         return verdict
 
-    def _approval(self, ask: Ask, operation: Operation) -> Verdict | None:
+    def _approval(self, ask: Ask, operation: SqlOperation) -> Verdict[SqlOperation] | None:
         """The verdict on what needs an approval; None when it will come later."""
         relay = self._relay
         if relay.behind and self._asking.refusal is None:

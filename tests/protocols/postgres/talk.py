@@ -13,10 +13,10 @@ from gateway.model import (
     CopyFormat,
     Denial,
     Method,
-    Operation,
     ResultField,
     RowPlanner,
     RowRewriter,
+    SqlOperation,
     Verdict,
 )
 from gateway.protocols.postgres.relay import Relay
@@ -178,7 +178,7 @@ class FakePlanner:
         self.at_once = at_once
         self.planned = 0
 
-    def plan(self, fields: Sequence[ResultField], operation: Operation, *, final: bool) -> RowRewriter | None:
+    def plan(self, fields: Sequence[ResultField], operation: SqlOperation, *, final: bool) -> RowRewriter | None:
         if not final and any(field.table_oid in self.unknown for field in fields):
             raise CatalogueStale
         self.planned += 1
@@ -193,7 +193,7 @@ class FakePlanner:
     def text(self, value: bytes) -> bytes:
         return value.replace(self.finds, b"####") if self.finds and self.finds in value else value
 
-    def copy(self, operation: Operation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
+    def copy(self, operation: SqlOperation, *, binary: bool, columns: int, encoding: bytes) -> RowRewriter | None:
         """Where the operation has labels, the last column is masked."""
         if not operation.labels:
             return None
@@ -206,9 +206,9 @@ class FakePlanner:
         return CopyMask(CopyFormat(), columns, Rewriter(plan, self.at_once))
 
 
-def operation(text: bytes, labels: frozenset[str] = frozenset(), names: frozenset[str] = frozenset()) -> Operation:
+def operation(text: bytes, labels: frozenset[str] = frozenset(), names: frozenset[str] = frozenset()) -> SqlOperation:
     shown = text.decode("utf-8", "replace")
-    return Operation(shown, shown, "a" * 64, frozenset({"select"}), labels=labels, names=names)
+    return SqlOperation(shown, shown, "a" * 64, frozenset({"select"}), labels=labels, names=names)
 
 
 @dataclass
@@ -222,7 +222,7 @@ class Corridor:
     asked: list[Ask] = field(default_factory=list)
     denied: str = "drop"
 
-    def __call__(self, ask: Ask) -> Verdict:
+    def __call__(self, ask: Ask) -> Verdict[SqlOperation]:
         self.asked.append(ask)
         number = len(self.asked)
         words = ask.text.decode("utf-8", "replace").split()
@@ -273,7 +273,7 @@ class Conversation:
             self.answer()
         return self.to_client()
 
-    def answer(self, decide: Callable[[Ask], Verdict] | None = None) -> None:
+    def answer(self, decide: Callable[[Ask], Verdict[SqlOperation]] | None = None) -> None:
         while self.relay.ask is not None:
             self.relay.decided((decide or self.corridor)(self.relay.ask))
 

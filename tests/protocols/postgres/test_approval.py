@@ -32,7 +32,7 @@ from session.house import House, operation
 from twisted.internet.defer import Deferred
 
 from gateway.errors import NotPending, SessionEnded
-from gateway.model import Operation
+from gateway.model import SqlOperation
 from gateway.protocols.postgres.state import Ask
 from gateway.protocols.postgres.traffic import Traffic
 from gateway.recording.export import export
@@ -58,9 +58,9 @@ class Reading(FakeReading):
     def __init__(self, corridor: Corridor) -> None:
         super().__init__()
         self.corridor = corridor
-        self.known: dict[bytes, Operation] = {}
+        self.known: dict[bytes, SqlOperation] = {}
 
-    def read(self, ask: Ask, encoding: bytes) -> Operation | None:
+    def read(self, ask: Ask, encoding: bytes) -> SqlOperation | None:
         if ask.text in self.missing:
             return None
         self.corridor.refresh()

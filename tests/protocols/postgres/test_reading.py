@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import Clock
 
 from gateway.errors import LimitReached, SessionEnded
-from gateway.model import CatalogueStale, Operation, ResultField, Verdict
+from gateway.model import CatalogueStale, ResultField, SqlOperation, Verdict
 from gateway.protocols.postgres import reading as reading_module
 from gateway.protocols.postgres.reading import Reading, Readings
 from gateway.protocols.postgres.state import UNSURE, Ask
@@ -73,11 +73,11 @@ class Session:
         self.readings = Readings(Clock(), catalogues, statement=1000)
         self.reading: Reading = now(ensureDeferred(self.readings.open(self.corridor)))
 
-    def read(self, text: str | bytes, source: Any = "query", **others: Any) -> Operation | None:
+    def read(self, text: str | bytes, source: Any = "query", **others: Any) -> SqlOperation | None:
         raw = text.encode() if isinstance(text, str) else text
         return self.reading.read(Ask(source, raw, **others), others.pop("encoding", UTF8))
 
-    def run(self, text: str, source: Any = "query", name: bytes = b"", portals: Any = ()) -> Operation:
+    def run(self, text: str, source: Any = "query", name: bytes = b"", portals: Any = ()) -> SqlOperation:
         """Read, and allowed."""
         ask = Ask(source, text.encode(), name, portals=portals)
         operation = self.reading.read(ask, UTF8)

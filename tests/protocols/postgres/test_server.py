@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from gateway.errors import LoginFailed, RecordingFailed, TargetUnavailable
-from gateway.model import Operation
+from gateway.model import SqlOperation
 from gateway.protocols.postgres.cancel import CancelKeys
 from gateway.protocols.postgres.server import ClientConnection, PostgresFactory, Service, application_name
 from gateway.protocols.postgres.wire import cancel_request, startup
@@ -124,10 +124,10 @@ class FakeReading:
     unrestricted = changes_catalogue = False
     said = None
 
-    def setting(self, text: str) -> Operation:
+    def setting(self, text: str) -> SqlOperation:
         return resolve(analyse(text), None)
 
-    def read(self, ask: Any, encoding: bytes) -> Operation:
+    def read(self, ask: Any, encoding: bytes) -> SqlOperation:
         return resolve(analyse(ask.text.decode()), None)
 
     def asked(self, ask: object, verdict: object) -> None: ...

@@ -34,7 +34,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from gateway.errors import LimitReached, RecordingFailed, SessionEnded, StoreFailed, TargetUnavailable
-from gateway.model import Operation, Verdict
+from gateway.model import SqlOperation, Verdict
 from gateway.protocols.postgres.state import Ask
 from gateway.protocols.postgres.traffic import LAST_ROW, Traffic, Valve
 
@@ -163,7 +163,9 @@ class FakeCorridor(talk.Corridor):
         self.stopping = False
         self.admitted = SimpleNamespace(session="s1", context=None, access=SimpleNamespace(target="orders"))
 
-    def ask(self, operation: Operation, source: str, parameters: object, formats: object, text: object) -> Verdict:
+    def ask(
+        self, operation: SqlOperation, source: str, parameters: object, formats: object, text: object
+    ) -> Verdict[SqlOperation]:
         self.uncommitted = True
         return self(Ask("query", operation.text.encode()))
 
@@ -200,7 +202,7 @@ class FakeReading:
         self.broken: Exception | None = None
         self.tokens_lost = False
 
-    def read(self, ask: Ask, encoding: bytes) -> Operation | None:
+    def read(self, ask: Ask, encoding: bytes) -> SqlOperation | None:
         if self.broken is not None:
             raise self.broken
         return None if ask.text in self.missing else talk.operation(ask.text)
@@ -212,7 +214,7 @@ class FakeReading:
     async def reload(self) -> None:
         await self.reloads
 
-    def asked(self, ask: Ask, verdict: Verdict) -> None:
+    def asked(self, ask: Ask, verdict: Verdict[SqlOperation]) -> None:
         self.changes_catalogue = self.changes_catalogue or b"create" in ask.text
 
     def keep_tokens(self) -> None:
