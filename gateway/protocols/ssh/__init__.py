@@ -1,0 +1,9 @@
+"""SSH: what goes on within its channels.
+
+paths        a path as written, as decided on, as it really is                      pure
+files        a question about files, content as it passes, what was done            pure
+sftp_wire    SFTP version 3: packets and types                                      pure
+sftp_asking  what is found out and asked before one SFTP request goes on            pure
+sftp         the state machine of one SFTP channel                                  pure
+scp          the state machine of one channel with the old protocol of scp          pure
+"""
