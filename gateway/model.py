@@ -243,7 +243,10 @@ FileAction = Literal["read", "write", "list"]
 
 @dataclass(frozen=True, slots=True)
 class FileUse:
-    """What a file action does to one path: absolute and normalised, ``/`` is the root."""
+    """What a file action does to one path: absolute and normalised, ``/`` is the root.
+
+    A path with a slash behind it (``/srv/``, ``//``) is all that lies beneath: what moves a directory moves that.
+    """
 
     action: FileAction
     path: str

@@ -23,7 +23,8 @@ def operation_subject(
 ) -> Subject:
     """What a grant for this operation is bound to, and what its approvers see."""
     if isinstance(operation, SshOperation):
-        binding = _bound(access, b"ssh", operation.request.encode(), operation.digest.encode(), said)
+        whole = operation.text.encode("utf-8", "surrogateescape")
+        binding = _bound(access, b"ssh", operation.request.encode(), whole, operation.digest.encode(), said)
         relations: tuple[str, ...] = ()
     else:
         relations = tuple(sorted(operation.relations)) if isinstance(operation, SqlOperation) else ()
