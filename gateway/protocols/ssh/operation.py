@@ -73,8 +73,9 @@ def file(
 ) -> SshOperation:
     """One action on files. ``text`` says it for people (``rename /a /b``), ``uses`` has every path that it touches."""
     for use in uses:
-        path = use.path.removesuffix("/") or "/" if use.path != "/" else use.path
-        if normalised_path(path) != path:
+        # All that lies beneath a directory has a slash behind it; the root has one of its own.
+        one = use.path[:-1] if use.path.endswith("/") and use.path != "/" else use.path
+        if normalised_path(one) != one:
             opaque = opaque or "a path that is not absolute and normalised"
     if not uses:
         opaque = opaque or "an action on files that names none"
