@@ -219,12 +219,13 @@ class SftpRelay:
             self._run_client()
 
     def decided(self, allowed: bool, message: str = "", reference: object = None) -> None:
-        """The corridor's answer to `ask`.
+        """The corridor's answer to `ask`. Moot after `finish`.
 
         message    for the caller, where it is refused; one line
         reference  whatever the corridor wants to find it again by in `done`
         """
-        assert self.ask is not None
+        if self.ask is None:
+            return
         self.ask = None
         self._advance(Said(allowed, message, reference))
         if self._stalled:
