@@ -7,5 +7,6 @@ files        a question about files, content as it passes, what was done        
 sftp_wire    SFTP version 3: packets and types                                      pure
 sftp_asking  what is found out and asked before one SFTP request goes on            pure
 sftp         the state machine of one SFTP channel                                  pure
+locating     asks a target where its paths lead, where the caller's channel can't   pure
 scp          the state machine of one channel with the old protocol of scp          pure
 """

@@ -280,7 +280,7 @@ def _failed(number: int, ask: Ask, said: Said, reply: Reply) -> Answer:
     return Answer(wire.status(number, code, text), Done(ask, said.reference, code, text))
 
 
-def _real(place: Place, around: Surroundings, *, follow: bool) -> Steps[Real]:
+def real_path(place: Place, around: Surroundings, *, follow: bool) -> Steps[Real]:
     """Where ``place`` really leads; ``follow``: also when its last part is a symbolic link.
 
     A server whose REALPATH does not resolve links (some only clean the text) makes this do nothing: it closes what the
@@ -317,7 +317,7 @@ def _uses(actions: Iterable[FileAction], place: Place, real: Real) -> list[tuple
     return [(action, path) for action in actions for path in paths]
 
 
-def _words(place: Place, real: Real) -> str:
+def in_words(place: Place, real: Real) -> str:
     text = shown(place.asked)
     return f"{text} (really {shown(real)})" if isinstance(real, bytes) and real != place.asked else text
 
@@ -344,9 +344,9 @@ def _open(request: Open, around: Surroundings) -> Steps[Forward | Answer]:
         actions.append("read")
     if flags & ~FOR_READ:
         actions.append("write")
-    real = yield from _real(place, around, follow=place.slash or not (flags & CREATE and flags & EXCLUSIVE))
+    real = yield from real_path(place, around, follow=place.slash or not (flags & CREATE and flags & EXCLUSIVE))
     how = ", ".join(word for flag, word in wire.FLAGS.items() if flags & flag) or "read"
-    ask = Ask("open", _uses(actions, place, real), f"open {_words(place, real)} ({how})")
+    ask = Ask("open", _uses(actions, place, real), f"open {in_words(place, real)} ({how})")
     said = yield from _decided(request.id, ask, real)
     if isinstance(said, Answer):
         return said
@@ -384,8 +384,8 @@ def _path(request: OnPath, around: Surroundings) -> Steps[Forward | Answer]:
         _must_name(place)
     else:
         follow = follow or place.slash
-    real = yield from _real(place, around, follow=follow)
-    ask = Ask(request.kind, _uses((action,), place, real), f"{request.kind} {_words(place, real)}")
+    real = yield from real_path(place, around, follow=follow)
+    ask = Ask(request.kind, _uses((action,), place, real), f"{request.kind} {in_words(place, real)}")
     said = yield from _decided(request.id, ask, real)
     if isinstance(said, Answer):
         return said
@@ -402,13 +402,13 @@ def _pair(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:
     old, new = Place(request.first, around.home), Place(request.second, around.home)
     _must_name(old)
     _must_name(new)
-    real_old = yield from _real(old, around, follow=False)
-    real_new = yield from _real(new, around, follow=False)
+    real_old = yield from real_path(old, around, follow=False)
+    real_new = yield from real_path(new, around, follow=False)
     uses = [*_uses(("write",), old, real_old), *_uses(("write",), new, real_new)]
     if request.kind != "hardlink" and (yield from _may_be_tree(real_old, around)):
         # All that lies beneath gets another name. Rules are about names.
         uses += [(action, path + b"/") for action, path in uses]
-    ask = Ask(request.kind, uses, f"{request.kind} {_words(old, real_old)} to {_words(new, real_new)}")
+    ask = Ask(request.kind, uses, f"{request.kind} {in_words(old, real_old)} to {in_words(new, real_new)}")
     said = yield from _decided(request.id, ask, real_old, real_new)
     if isinstance(said, Answer):
         return said
@@ -439,13 +439,13 @@ def _symlink(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:
     """
     link = Place(request.second, around.home)
     _must_name(link)
-    real_link = yield from _real(link, around, follow=False)
+    real_link = yield from real_path(link, around, follow=False)
     place = Place(request.first, _parent(link.asked))
     real_place: Real = place.asked
     if isinstance(real_link, bytes):
-        real_place = yield from _real(Place(request.first, _parent(real_link)), around, follow=True)
+        real_place = yield from real_path(Place(request.first, _parent(real_link)), around, follow=True)
     uses = [*_uses(("write",), link, real_link), *_uses(("write",), place, real_place)]
-    ask = Ask("symlink", uses, f"symlink {_words(link, real_link)} to {_words(place, real_place)}")
+    ask = Ask("symlink", uses, f"symlink {in_words(link, real_link)} to {in_words(place, real_place)}")
     said = yield from _decided(request.id, ask, real_link)
     if isinstance(said, Answer):
         return said
