@@ -14,10 +14,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from gateway.public_keys import PublicKey
 from gateway.secrets import SecretReference
 
 PrincipalKind = Literal["human", "machine"]
-Factor = Literal["certificate", "password", "scram"]
+Factor = Literal["certificate", "password", "scram", "ssh_key", "ssh_certificate"]
 Durability = Literal["written", "synced"]
 TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
 
@@ -27,7 +28,8 @@ class Principal:
     """An authenticated caller; only `gateway.identity` makes one.
 
     ``factors`` says how it proved itself on this connection, ``expires_at`` when that proof ends
-    (unix seconds, None: the proof has no end of its own).
+    (unix seconds, None: the proof has no end of its own). ``proof`` is the SSH key or certificate (its blob) that it
+    has the private key of: whether that still lets it in is asked again later.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Principal:
     factors: frozenset[Factor]
     authenticated_at: float
     expires_at: float | None = None
+    proof: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +72,20 @@ class TargetTls:
 class Credential:
     """One way to log in at a target; the first whose who-globs match the principal is used.
 
-    With neither ``principals`` nor ``groups`` it fits everybody.
+    ``key`` is a private key, for SSH. With neither ``principals`` nor ``groups`` it fits everybody.
     """
 
     user: str
     password: SecretReference | None = None
     principals: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    key: SecretReference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A system behind the gateway. ``protocol`` is ``postgres`` or ``ssh``."""
+    """A system behind the gateway. ``protocol`` is ``postgres`` or ``ssh``. An SSH host proves itself by one of
+    ``host_keys``, or by a certificate that one of ``host_cas`` has signed."""
 
     name: str
     protocol: str
@@ -88,6 +93,8 @@ class Target:
     tls: TargetTls
     credentials: tuple[Credential, ...]
     tags: Mapping[str, str] = field(default_factory=dict)
+    host_keys: tuple[PublicKey, ...] = ()
+    host_cas: tuple[PublicKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class _Findings:
             path, (), lambda: self.warnings.extend(map(_line, check_policy(policy, targets, self._now, keys, groups)))
         )
         self._tls(path, config)
+        self._ssh(path, config)
         self._targets(config)
         self._sinks(path, config)
         self._webhooks(path, config)
@@ -102,18 +103,30 @@ class _Findings:
     def _groups(self, path: Path, config: Config) -> frozenset[str] | None:
         """Every group that a principal can be in; None: certificates may carry any, or nobody can tell."""
         from gateway.identity.passwords import Entry, load_passwords
+        from gateway.identity.ssh_keys import KeyEntry, SshCredentials, load_keys
 
         entries: tuple[Entry, ...] | None = None
+        keys: tuple[KeyEntry, ...] | None = None
+        identity = config.identity
 
         def loaded() -> None:
             nonlocal entries
-            entries = load_passwords(config.identity.passwords)
+            entries = load_passwords(identity.passwords)
+
+        def loaded_ssh() -> None:
+            nonlocal keys
+            SshCredentials(identity)
+            keys = load_keys(identity.ssh_keys)
 
         self._gather(path, ("identity", "passwords"), loaded)
-        if entries is None or config.identity.certificates.groups_from is not None:
+        self._gather(path, ("identity", "ssh_keys"), loaded_ssh)
+        certificates = identity.ssh_certificates
+        carried = certificates is not None and certificates.groups_from is not None
+        if entries is None or keys is None or carried or identity.certificates.groups_from is not None:
             return None
         on_socket = (listed.groups for listed in config.identity.socket.values() if not isinstance(listed, str))
-        return frozenset(group for groups in (*(entry.groups for entry in entries), *on_socket) for group in groups)
+        groups = (*(entry.groups for entry in entries), *(entry.groups for entry in keys), *on_socket)
+        return frozenset(group for some in groups for group in some)
 
     def _tls(self, path: Path, config: Config) -> None:
         from gateway.net import server_context
@@ -128,17 +141,28 @@ class _Findings:
 
         self._gather(path, ("tls",), look)
 
+    def _ssh(self, path: Path, config: Config) -> None:
+        listener = config.listeners.ssh
+        if listener is not None:
+            from gateway.protocols.ssh.server import load_host_keys
+
+            self._gather(path, ("listeners", "ssh"), lambda: load_host_keys(listener, str(path)))
+
     def _targets(self, config: Config) -> None:
         from gateway.net import client_context
 
         file = config.directory / "targets.d"
         for target in config.targets:
-            if not target.address.is_unix:
+            if target.protocol != "ssh" and not target.address.is_unix:
                 tls = target.tls
                 self._gather(file, (target.name, "tls"), lambda tls=tls: client_context(tls, now=self._now))  # type: ignore[misc]  # mypy has no types for a lambda's defaults
             for index, credential in enumerate(target.credentials):
                 if credential.password is not None:
                     self._gather(file, (target.name, "credentials", index, "password"), credential.password.resolve)
+                if (key := credential.key) is not None:
+                    from gateway.protocols.ssh.upstream import private_key
+
+                    self._gather(file, (target.name, "credentials", index, "key"), lambda key=key: private_key(key))  # type: ignore[misc]  # as above
 
     def _sinks(self, path: Path, config: Config) -> None:
         from gateway.model import TargetTls

@@ -12,7 +12,7 @@ from typing import TypeVar, get_args
 import msgspec
 
 from gateway.config.loading import load_yaml
-from gateway.config.schema import Config, MainFile, Role, TargetEntry
+from gateway.config.schema import Config, MainFile, Role, TargetEntry, TargetTlsEntry
 from gateway.config.units import is_local
 from gateway.errors import ConfigError, Problem
 from gateway.model import Credential, Target, TargetTls
@@ -27,6 +27,7 @@ RESTART_KEYS: tuple[str, ...] = (
     "node.name",
     "node.data",
     "listeners.postgres.address",
+    "listeners.ssh.address",
     "listeners.metrics.address",
     "listeners.control.socket",
     "listeners.control.address",
@@ -74,6 +75,12 @@ def warnings(config: Config) -> list[str]:
     if not config.audit.sinks:
         found.append("audit.sinks: none, so whoever controls this host could rewrite the audit log unseen")
     for target in config.targets:
+        if target.protocol == "ssh":
+            if not target.host_keys and not target.host_cas:
+                found.append(
+                    f"target {target.name}: no host_keys, so it is not connected to; see ostiary targets trust"
+                )
+            continue
         if is_local(target.address):
             continue
         if target.tls.mode == "disable":
@@ -130,6 +137,10 @@ def _check_main(main: MainFile, file: str) -> list[Problem]:
     if postgres is not None and not main.tls.client_ca and main.identity.passwords is None:
         mend = "set tls.client_ca or identity.passwords"
         found.append(Problem(file, ("listeners", "postgres"), "lets nobody in: there is no way to log in", mend))
+    ways = (main.identity.passwords, main.identity.ssh_keys, main.identity.ssh_certificates)
+    if main.listeners.ssh is not None and not any(way is not None for way in ways):
+        mend = "set identity.ssh_keys, ssh_certificates or passwords"
+        found.append(Problem(file, ("listeners", "ssh"), "lets nobody in: there is no way to log in", mend))
     if main.listeners.control.address is not None and not main.tls.client_ca:
         mend = "set tls.client_ca, or leave the address out"
         said = "lets nobody in: callers prove themselves by certificates, and no CA of them is given"
@@ -170,7 +181,34 @@ def _load_targets(directory: Path, problems: list[Problem]) -> tuple[Target, ...
 
 
 def _check_target(entry: TargetEntry, file: str, index: int) -> list[Problem]:
+    return _check_ssh(entry, file, index) if entry.protocol == "ssh" else _check_postgres(entry, file, index)
+
+
+def _check_ssh(entry: TargetEntry, file: str, index: int) -> list[Problem]:
     found = []
+    if entry.tls != TargetTlsEntry():
+        found.append(Problem(file, (index, "tls"), "is not for SSH, which has host keys", "remove it"))
+    seen: set[str] = set()
+    for position, credential in enumerate(entry.credentials):
+        where = (index, "credentials", position)
+        if credential.key is None and credential.password is None:
+            found.append(Problem(file, where, "has neither key nor password", "add key: and a private key"))
+        if credential.user in seen:
+            said = "comes after one of the same user that fits everybody, so it is never used"
+            found.append(Problem(file, where, said, "move it up"))
+        if not credential.principals and not credential.groups:
+            seen.add(credential.user)
+    return found
+
+
+def _check_postgres(entry: TargetEntry, file: str, index: int) -> list[Problem]:
+    found = []
+    if entry.host_keys:
+        found.append(Problem(file, (index, "host_keys"), "is for SSH only", "remove it, or write protocol: ssh"))
+    for position, credential in enumerate(entry.credentials):
+        if credential.key is not None:
+            where = (index, "credentials", position, "key")
+            found.append(Problem(file, where, "is for SSH only", "use tls.certificate and tls.key"))
     if not is_local(entry.address):
         for mode, switch in (("disable", "insecure_plaintext"), ("require", "insecure_skip_target_verification")):
             if entry.tls.mode == mode and not getattr(entry.tls, switch):
@@ -197,9 +235,11 @@ def _target(entry: TargetEntry) -> Target:
         address=entry.address,
         tls=TargetTls(tls.mode, _text(tls.ca), _text(tls.certificate), tls.key),
         credentials=tuple(
-            Credential(each.user, each.password, each.principals, each.groups) for each in entry.credentials
+            Credential(each.user, each.password, each.principals, each.groups, each.key) for each in entry.credentials
         ),
         tags=dict(entry.tags),
+        host_keys=tuple(key for key, is_ca in entry.host_keys if not is_ca),
+        host_cas=tuple(key for key, is_ca in entry.host_keys if is_ca),
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from gateway.config.units import parse_address, parse_duration, parse_listen_address, parse_size
 from gateway.config.urls import Url, parse_base, parse_webhook
 from gateway.model import Address
+from gateway.public_keys import PublicKey, parse_host_key, parse_public_key
 from gateway.secrets import SecretReference
 
 
@@ -84,5 +85,7 @@ BaseUrl = Annotated[str, Parsed(parse_base, "https URL")]
 AbsolutePath = Annotated[Path, Parsed(parse_path, "absolute path")]
 DataPath = Annotated[Path, Parsed(parse_any_path, "path; relative to node.data")]
 Reference = Annotated[SecretReference, Parsed(SecretReference.parse, "secret reference")]
+SshKey = Annotated[PublicKey, Parsed(parse_public_key, "public key")]
+HostKey = Annotated[tuple[PublicKey, bool], Parsed(parse_host_key, "host key, or line of known_hosts")]
 Name = Annotated[str, Parsed(parse_name, "name")]
 Label = Annotated[str, Parsed(parse_label, "plain name")]

@@ -17,6 +17,7 @@ from gateway.config.markers import (
     BaseUrl,
     DataPath,
     Duration,
+    HostKey,
     Label,
     Later,
     ListenAddress,
@@ -74,6 +75,16 @@ class PostgresListener(_Section, frozen=True):
     (SCRAM-SHA-256 and -PLUS) never shows the gateway a password and needs `scram` verifiers in the password file."""
 
 
+class SshListener(_Section, frozen=True):
+    """Where SSH clients connect: `ssh LOGIN@TARGET@gateway`."""
+
+    address: ListenAddress
+    """IP address and port, such as `"[::]:2222"`."""
+    host_keys: Annotated[tuple[Reference, ...], msgspec.Meta(min_length=1)]
+    """The gateway's private host keys, one of each type (`ssh-keygen -t ed25519 -N ""`). Callers' known_hosts have the
+    public halves."""
+
+
 class MetricsListener(_Section, frozen=True):
     """Prometheus metrics, `/healthz` and `/readyz`; plain HTTP without login, so keep it on loopback."""
 
@@ -95,12 +106,13 @@ class Listeners(_Section, frozen=True):
     """What the gateway listens on; a listener that is left out is off."""
 
     LATER = {
-        "ssh": "leave it out; this version speaks PostgreSQL only",
-        "http": "leave it out; this version speaks PostgreSQL only",
+        "http": "leave it out; this version speaks PostgreSQL and SSH",
     }
 
     postgres: PostgresListener | None = None
     """Where PostgreSQL clients connect."""
+    ssh: SshListener | None = None
+    """Where SSH clients connect."""
     metrics: MetricsListener | None = None
     """Prometheus metrics, `/healthz` and `/readyz`."""
     control: ControlListener = msgspec.field(default_factory=ControlListener)
@@ -144,6 +156,24 @@ class Certificates(_Section, frozen=True):
     """Globs (case-sensitive); a principal whose name matches one is a machine, every other a human."""
 
 
+class SshCertificates(_Section, frozen=True):
+    """OpenSSH user certificates."""
+
+    ca: Annotated[tuple[Reference, ...], msgspec.Meta(min_length=1)]
+    """Public keys of the CAs whose user certificates log in (each a file of .pub lines). A certificate names exactly
+    one principal; one without, or with several, is refused."""
+    name_from: Literal["principal", "key_id"] = "principal"
+    """Where the principal's name comes from: the certificate's only principal, or its key id."""
+    groups_from: Literal["extension"] | None = None
+    """`extension`: the certificate's extension `groups@ostiary` holds the groups, separated by commas. Set it only when
+    your CA decides what stands there. Default: certificates carry no groups."""
+    machines: tuple[str, ...] = ("spiffe://*",)
+    """Globs (case-sensitive); a principal whose name matches one is a machine, every other a human."""
+    revoked: tuple[Reference, ...] = ()
+    """What is revoked, CAs included: OpenSSH key revocation lists (`ssh-keygen -k`), or files of public keys, one on
+    each line."""
+
+
 class Lockout(_Section, frozen=True):
     """How failed logins slow down further ones; each failure doubles the wait, a success ends it."""
 
@@ -184,6 +214,10 @@ class IdentitySection(_Section, frozen=True):
     passwords: Reference | None = None
     """The local password file, for break-glass and machines without certificates; `ostiary passwd` writes its entries.
     Default: no passwords."""
+    ssh_keys: Reference | None = None
+    """The file of registered SSH keys (docs/ssh.md has its form). Default: no key is registered."""
+    ssh_certificates: SshCertificates | None = None
+    """OpenSSH user certificates that log in. Default: none does."""
     lockout: Lockout = msgspec.field(default_factory=Lockout)
     """How failed logins slow down further ones."""
     socket: dict[Annotated[int, msgspec.Meta(ge=0, lt=2**32)], Name | SocketCaller] = {}
@@ -392,9 +426,11 @@ class CredentialEntry(_Section, frozen=True):
     """One login at a target; the first that fits the principal is used."""
 
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
-    """The role at the target."""
+    """The role or login at the target."""
     password: Reference | None = None
-    """Its password. Default: none (a client certificate, or the target trusts the gateway)."""
+    """Its password. Default: none (a key, a client certificate, or the target trusts the gateway)."""
+    key: Reference | None = None
+    """Its private key, for SSH (without a passphrase)."""
     principals: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ()
     """Globs on the principal's name that it is for."""
     groups: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ()
@@ -405,17 +441,21 @@ class TargetEntry(_Section, frozen=True):
     """One target, in targets.d/*.yaml (each file is a list of them)."""
 
     name: Label
-    """What callers ask for as their database: lower-case letters, digits, `-`, `_` and `.`, at most 63."""
+    """What callers ask for, as their database or behind their login: lower-case letters, digits, `-`, `_` and `.`, at
+    most 63."""
     protocol: Annotated[
-        Literal["postgres"],
-        Later(dict.fromkeys(("ssh", "http", "mysql"), "leave the target out; this version speaks PostgreSQL only")),
+        Literal["postgres", "ssh"],
+        Later(dict.fromkeys(("http", "mysql"), "leave the target out; this version speaks PostgreSQL and SSH")),
     ]
-    """`postgres`."""
+    """`postgres` or `ssh`."""
     address: PeerAddress
     """`host:port`, `[IPv6]:port`, or a unix socket's full path such as `/var/run/postgresql/.s.PGSQL.5432`."""
     credentials: Annotated[tuple[CredentialEntry, ...], msgspec.Meta(min_length=1)]
-    """Logins; the first that fits the principal is used."""
+    """Logins; the first that fits the principal is used, for SSH the first of those whose `user` was asked for."""
+    host_keys: tuple[HostKey, ...] = ()
+    """An SSH host's public keys, or lines of known_hosts; one with `@cert-authority` is a CA that signs the certificate
+    of `address`. `ostiary targets trust NAME` prints them. Without any the host is not connected to."""
     tls: TargetTlsEntry = msgspec.field(default_factory=TargetTlsEntry)
-    """TLS towards the target; ignored for a unix socket."""
+    """TLS towards the target; ignored for a unix socket, not for SSH."""
     tags: dict[Name, Name] = {}
     """Key-value marks that policy can ask for."""

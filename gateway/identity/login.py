@@ -12,12 +12,13 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from gateway.config.schema import IdentitySection
-from gateway.errors import TooManySessions
+from gateway.errors import LoginFailed, TooManySessions
 from gateway.identity.attempts import Attempts
 from gateway.identity.certificates import principal_of
 from gateway.identity.lockout import Lockout
 from gateway.identity.passwords import MAX_PASSWORD, PasswordFile, load_passwords
 from gateway.identity.scram import ScramExchange
+from gateway.identity.ssh_keys import SshCredentials, SshIdentity
 from gateway.model import Principal
 from gateway.secrets import Secret
 
@@ -65,13 +66,14 @@ class Identity:
         lockout: Lockout | None = None,
         mock_key: bytes | None = None,
     ) -> None:
-        """Reads the password file. Raises ConfigError with every problem in it."""
+        """Reads the password file, SSH keys, CAs and revocation lists. Raises ConfigError with every problem."""
         self._section = section
         self._run = run
         self._lockout = Lockout(section.lockout) if lockout is None else lockout
         self._mock_key = secrets.token_bytes(32) if mock_key is None else mock_key
         passwords = PasswordFile(load_passwords(section.passwords), self._mock_key)
         self._attempts = Attempts(passwords, self._lockout)
+        self._ssh = SshCredentials(section)
         self._slots = DeferredSemaphore(THREADS)
 
     def reloaded(self, section: IdentitySection) -> Identity:
@@ -85,10 +87,17 @@ class Identity:
     def known(self, principal: Principal) -> Principal | None:
         """A principal that has logged in before, as it would be now; None when it could not log in any more.
 
-        What a certificate says holds until it ends; an entry of the password file may have other groups by now.
+        What a certificate says holds until it ends; an entry of the password file may have other groups by now, and an
+        SSH key may have been taken back.
         """
         if "certificate" in principal.factors:
             return principal
+        if principal.proof:
+            try:
+                # Where it comes from was looked at when it logged in, and has not changed.
+                return self._ssh.known(principal)
+            except LoginFailed:
+                return None
         return self._attempts.known(principal)
 
     def by_certificate(self, der: bytes, now: float) -> Principal:
@@ -97,6 +106,33 @@ class Identity:
         ``now`` in unix seconds. Raises LoginFailed.
         """
         return principal_of(der, self._section.certificates, now)
+
+    @property
+    def has_passwords(self) -> bool:
+        return self._section.passwords is not None
+
+    @property
+    def has_ssh_keys(self) -> bool:
+        return self._ssh.offers_any
+
+    def offered_ssh_key(self, blob: bytes, address: str, now: float) -> SshIdentity:
+        """Who an SSH key or certificate (its blob, RFC 4253 section 6.6) stands for. Nothing is proven by it.
+
+        ``now`` in unix seconds. Raises LoginFailed: for nobody.
+        """
+        return self._ssh.offered(blob, address, now)
+
+    def by_ssh_key(self, offered: SshIdentity, address: str, now: float, *, proven: bool) -> Principal:
+        """The principal of a key or certificate; ``proven`` says whether the signature over this connection is right.
+
+        Raises LoginFailed, and counts a wrong signature as any failed login.
+        """
+        name = offered.principal.name
+        self._attempts.refuse_waiting(name, address, now)
+        if not proven:
+            raise self._attempts.refuse(name, address, now, "wrong signature")
+        self._lockout.succeeded(name, address)
+        return offered.principal
 
     async def by_password(self, name: str, password: Secret, address: str, clock: Callable[[], float]) -> Principal:
         """The principal of a name and password from ``address`` (an IP address).

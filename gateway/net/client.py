@@ -48,6 +48,24 @@ class StreamClientEndpoint:
         task = self._loop.create_task(self._connect(protocolFactory, done))
         return done
 
+    async def open(self, protocol: asyncio.Protocol) -> None:
+        """Connect ``protocol``, which is asyncio's own. To be awaited in asyncio's tasks.
+
+        Raises TargetUnavailable, which says why, address by address.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                sock = await self._dial()
+                try:
+                    await self._wrap(sock, protocol)
+                except BaseException:
+                    sock.close()
+                    raise
+        except TimeoutError:
+            raise TargetUnavailable(f"{self._address} did not answer within {self._timeout:g} s") from None
+        except OSError as error:
+            raise handshake_error(error, server_side=False, address=self._address) from error
+
     async def _connect(self, factory: IProtocolFactory, done: Deferred[IProtocol]) -> None:
         def made(protocol: IProtocol | None) -> None:
             if done.called:
@@ -77,7 +95,7 @@ class StreamClientEndpoint:
         if not done.called:
             done.errback(error)
 
-    async def _wrap(self, sock: socket.socket, seam: Seam) -> None:
+    async def _wrap(self, sock: socket.socket, seam: asyncio.Protocol) -> None:
         hostname = None if self._tls is None else self._address.host
         if self._address.is_unix:
             await self._loop.create_unix_connection(lambda: seam, sock=sock, ssl=self._tls, server_hostname=hostname)

@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -71,6 +72,15 @@ class StreamServerEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803  # the interface's
         """Fails with GatewayError, which names the address, when it can't be listened on."""
+        return self._listen(lambda: Seam(self._loop, protocolFactory.buildProtocol), protocolFactory)
+
+    def serve(self, make: Callable[[], asyncio.Protocol]) -> Deferred[IListeningPort]:
+        """As `listen`, for protocols that are asyncio's own: ``make`` gives one for each connection."""
+        return self._listen(make, None)
+
+    def _listen(
+        self, make: Callable[[], asyncio.Protocol], factory: IProtocolFactory | None
+    ) -> Deferred[IListeningPort]:
         try:
             sock = _bind_unix(self._address.host, self._mode) if self._address.is_unix else _bind_tcp(self._address)
             try:
@@ -81,7 +91,7 @@ class StreamServerEndpoint:
                 raise
         except OSError as error:
             return defer.fail(_cannot_listen(self._address, error))
-        port = StreamPort(self._loop, sock, protocolFactory, self._tls, self._handshake_timeout)
+        port = StreamPort(self._loop, sock, make, factory, self._tls, self._handshake_timeout)
         port.startListening()
         return defer.succeed(port)
 
@@ -147,19 +157,25 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
 
 @implementer(IListeningPort)
 class StreamPort:
-    """A listening socket. ``shortages`` counts how often it had to rest for want of descriptors or memory."""
+    """A listening socket. ``shortages`` counts how often it had to rest for want of descriptors or memory.
+
+    make     gives asyncio's protocol for a connection
+    factory  is told when listening begins and ends
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
-        factory: IProtocolFactory,
+        make: Callable[[], asyncio.Protocol],
+        factory: IProtocolFactory | None,
         tls: ssl.SSLContext | None,
         handshake_timeout: float,
     ) -> None:
         self.shortages = 0
         self._loop = loop
         self._socket = sock
+        self._make = make
         self._factory = factory
         self._tls = tls
         self._handshake_timeout = handshake_timeout
@@ -173,7 +189,8 @@ class StreamPort:
         return self._host
 
     def startListening(self) -> None:
-        self._factory.doStart()
+        if self._factory is not None:
+            self._factory.doStart()
         self._listening = True
         self._loop.add_reader(self._socket, self._accept)
 
@@ -187,7 +204,8 @@ class StreamPort:
             self._socket.close()
             if self._path:
                 Path(self._path).unlink(missing_ok=True)
-            self._factory.doStop()
+            if self._factory is not None:
+                self._factory.doStop()
         return defer.succeed(None)
 
     def use_tls(self, context: ssl.SSLContext) -> None:
@@ -226,7 +244,7 @@ class StreamPort:
         tls = self._tls
         try:
             await self._loop.connect_accepted_socket(
-                lambda: Seam(self._loop, self._factory.buildProtocol),
+                self._make,
                 sock,
                 ssl=tls,
                 ssl_handshake_timeout=None if tls is None else self._handshake_timeout,

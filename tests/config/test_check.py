@@ -20,6 +20,7 @@ MAIN = """\
 node: {name: gw1.example.com, data: /srv/ostiary}
 listeners:
   postgres: {address: "[::]:5432"}
+  ssh:      {address: "[::]:2222", host_keys: [credential:ssh-host]}
   metrics:  {address: "127.0.0.1:9464"}
   control:  {socket: /run/ostiary/control.sock, address: "[::]:8444"}
 tls:
@@ -150,12 +151,12 @@ def test_problems_of_all_files_together(tmp_path: Path) -> None:
 
 def test_what_is_not_in_this_version(tmp_path: Path) -> None:
     main = LEAST + (
-        "listeners: {ssh: {}, http: {}}\n"
+        "listeners: {http: {}}\n"
         "identity: {ldap: [], tokens: [], pam: {}, oidc: {}, saml: {}}\n"
         "audit: {sinks: [{name: a, kind: relp, address: 'a:1', format: cef}]}\n"
     )
-    found = said(write(tmp_path, main, a="[{name: a, protocol: ssh, address: 'a:22', credentials: [{user: u}]}]"))
-    assert len(found) == 10
+    found = said(write(tmp_path, main, a="[{name: a, protocol: http, address: 'a:80', credentials: [{user: u}]}]"))
+    assert len(found) == 9
     assert all("not in this version" in each for each in found)
 
 
@@ -168,6 +169,9 @@ def test_ocsp_is_not_in_this_version(tmp_path: Path) -> None:
     ("main", "problem"),
     [
         (LEAST + "listeners: {postgres: {address: '[::]:5432'}}", "listeners.postgres lets nobody in"),
+        (LEAST + "listeners: {ssh: {address: '[::]:22', host_keys: [file:/k]}}", "listeners.ssh lets nobody in"),
+        (LEAST + "listeners: {ssh: {address: '[::]:22', host_keys: []}}", "listeners.ssh.host_keys is empty"),
+        (LEAST + "identity: {ssh_certificates: {ca: []}}", "identity.ssh_certificates.ca is empty"),
         (LEAST + "listeners: {control: {address: '[::]:8444'}}", "listeners.control.address lets nobody in"),
         (LEAST.replace("}", ", revocation: {crl: [file:/x]}}"), "tls.revocation.crl has no CA"),
         (LEAST + "recording: {reserve: 6GiB}", "recording.reserve is larger than low_water"),
@@ -305,6 +309,58 @@ def test_targets_that_are_refused(tmp_path: Path, entry: str, problem: str) -> N
     assert "s3cret" not in found
 
 
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPMmeqDXjGxQUBZ7Qmf1ShmiXQSS2mTgGXTm/tDV9Tk7"
+
+
+def ssh_target(tmp_path: Path, entry: str) -> Path:
+    return write(tmp_path, LEAST, a="- {name: web, protocol: ssh, address: 'web:22', " + entry + "}")
+
+
+def test_an_ssh_target(tmp_path: Path) -> None:
+    lines = f'["{SSH_KEY} comment", "web,192.0.2.1 {SSH_KEY}", "@cert-authority *.x {SSH_KEY}"]'
+    entry = "credentials: [{user: deploy, key: credential:k, groups: [ci]}, {user: root, password: env:P}], host_keys: "
+    (loaded,) = load(ssh_target(tmp_path, entry + lines)).targets
+    assert [key.line for key in loaded.host_keys] == [SSH_KEY, SSH_KEY]
+    assert [key.line for key in loaded.host_cas] == [SSH_KEY]
+    assert loaded.credentials[0] == Credential("deploy", groups=("ci",), key=SecretReference("credential", "k"))
+
+
+def test_an_ssh_target_without_host_keys_is_warned_of(tmp_path: Path) -> None:
+    config = load(ssh_target(tmp_path, "credentials: [{user: u, key: file:/k}]"))
+    assert any("target web: no host_keys" in warning for warning in warnings(config))
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("credentials: [{user: u}]", "0.credentials.0 has neither key nor password"),
+        ("credentials: [{user: u, key: file:/k}], tls: {mode: require}", "0.tls is not for SSH"),
+        ("credentials: [{user: u, key: file:/k}], host_keys: [x]", "0.host_keys.0 is no public key"),
+        ("credentials: [{user: u, key: file:/k}], host_keys: ['@revoked * " + SSH_KEY + "']", "has a marker"),
+        (
+            "credentials: [{user: u, key: file:/k}, {user: v, key: file:/k}, {user: u, key: file:/l, groups: [x]}]",
+            "0.credentials.2 comes after one of the same user that fits everybody",
+        ),
+    ],
+)
+def test_ssh_targets_that_are_refused(tmp_path: Path, entry: str, problem: str) -> None:
+    (found,) = said(ssh_target(tmp_path, entry))
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("address: 'a:5432', host_keys: ['" + SSH_KEY + "']", "0.host_keys is for SSH only"),
+        ("address: 'a:5432', credentials: [{user: u, key: file:/k}]", "0.credentials.0.key is for SSH only"),
+    ],
+)
+def test_what_only_ssh_targets_have(tmp_path: Path, entry: str, problem: str) -> None:
+    rest = entry if "credentials" in entry else entry + ", credentials: [{user: u}]"
+    (found,) = said(write(tmp_path, LEAST, a="- {name: a, protocol: postgres, " + rest + "}"))
+    assert problem in found
+
+
 def test_a_target_name_is_there_once(tmp_path: Path) -> None:
     (found,) = said(write(tmp_path, LEAST, a=TARGETS, b=TARGETS))
     assert "is the name of a target in" in found
@@ -320,8 +376,8 @@ def test_what_needs_a_restart(tmp_path: Path) -> None:
     old = load(write(tmp_path, orders=TARGETS))
     assert restart_needed(old, old) == ()
     changed = (
-        MAIN.replace("gw1", "gw2").replace("5432", "5433").replace("9464", "9465").replace("control.sock", "c.sock")
-        .replace("8444", "8445")
+        MAIN.replace("gw1", "gw2").replace("5432", "5433").replace("2222", "2223").replace("9464", "9465")
+        .replace("control.sock", "c.sock").replace("8444", "8445")
         .replace("/srv/ostiary", "/srv/o")
         .replace("/srv/recordings", "/srv/r, sealer: /run/s.sock, signing_key: file:/k")
         .replace("login: 30s", "login: 10s")
