@@ -20,6 +20,9 @@ Source = Literal["query", "parse", "execute", "copy", "function", "request", "fi
 """Which client message the operation came in; SSH: a request of a channel or of the connection, or an action within
 SFTP or SCP."""
 
+Stream = Literal["stdout", "stderr"]
+"""Which of a channel's outputs."""
+
 StoreBlob = Callable[[Iterable[bytes]], dict[str, object]]
 """Stores the parts, one after the other, as one blob, and gives the reference to it that the event holds."""
 
@@ -157,6 +160,11 @@ def _of_ssh(operation: SshOperation) -> dict[str, object]:
         if value := getattr(operation, name):
             event[name] = value
     return event
+
+
+def output_event(time: float, channel: int, stream: Stream, data: bytes) -> dict[str, object]:
+    """What a channel's client got: text, or base64 where it is no UTF-8 (or a character is cut)."""
+    return {"event": "output", "time": time, "channel": channel, "stream": stream, "data": _value(data, binary=False)}
 
 
 def dumps(event: Mapping[str, object] | str) -> bytes:

@@ -31,7 +31,7 @@ cdef class Recorder:
     cdef public list _gathered
     cdef public Py_ssize_t _gathered_size
     cdef public bytearray _rows
-    cdef public int64_t _rows_of
+    cdef public object _rows_of
     cdef public long _blobs
     @cython.locals(line=bytes)
     cpdef rendered_operation(self, double time, int64_t number, bytes constant, parameters, formats)

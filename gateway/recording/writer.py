@@ -22,7 +22,7 @@ import gateway.recording.format as frames
 from gateway.errors import RecordingFailed
 from gateway.model import Decision, Operation
 from gateway.recording import directory as directories
-from gateway.recording.events import SessionHeader, Source, opened, operation_constant
+from gateway.recording.events import SessionHeader, Source, Stream, opened, operation_constant, output_event
 from gateway.recording.format import (
     BLOB,
     BLOB_CHUNK,
@@ -48,6 +48,8 @@ from gateway.recording.sync import Descriptor, Files, InThread, SyncGroup
 
 COMPRESS_FROM = 4096
 """Bytes of an operation's event: below, zstd costs more time than the few bytes are worth."""
+INLINE_OUTPUT = 4096
+"""Bytes of output that stand in their event, where people can read them."""
 WRITE_AT = 1024 * 1024
 """Bytes that may wait in memory for `commit`: a 1 GB operation is written on the way."""
 ZSTD_LEVEL = 3
@@ -207,7 +209,7 @@ class Recorder:
         self._gathered: list[bytes] = []
         self._gathered_size = 0
         self._rows = bytearray()
-        self._rows_of = 0
+        self._rows_of: int | tuple[int, Stream] = 0
         self._blobs = 0
         self._append(HEADER, header, 1, 0)
         self._sign(SIGNED_HEAD, {"time": self._clock()}, 0)
@@ -322,6 +324,26 @@ class Recorder:
             self._write_gathered()
         self._touch()
 
+    def output(self, channel: int, stream: Stream, data: bytes) -> None:
+        """What a channel's client got; gathered, so that many small pieces become one event. Raises RecordingFailed."""
+        self._usable()
+        source = (channel, stream)
+        if self._rows and source != self._rows_of:
+            self._write_gathered()
+        self._rows_of = source
+        self._rows += data
+        if len(self._rows) >= GATHER:
+            self._write_gathered()
+        self._touch()
+
+    def shown(self, time: float, channel: int, stream: Stream, data: bytes) -> None:
+        """As `output`, with its own ``time`` (unix seconds): what is shown on a terminal is replayed as it came."""
+        self._gather(output_event(time, channel, stream, data))
+
+    def happened(self, kind: str, /, **fields: object) -> None:
+        """As `event`, gathered with others: in the kernel within 100 ms. Raises RecordingFailed."""
+        self._gather({"event": kind, "time": self._clock(), **fields})
+
     def event(self, kind: str, /, **fields: object) -> None:
         """Anything else that happened (an approval, ...); fields are text, numbers or lists of them.
 
@@ -427,9 +449,17 @@ class Recorder:
             self._append_compressed(GATHERED, b"".join(gathered), len(gathered))
         if self._rows:
             rows, self._rows = self._rows, bytearray()
-            data = self._store_blob([bytes(rows)])
-            event = {"event": "rows", "time": self._clock(), "operation": self._rows_of, "data": data}
-            self._append_compressed(GATHERED, lines.dumps(event), 1)
+            self._append_compressed(GATHERED, lines.dumps(self._gathered_rows(bytes(rows))), 1)
+
+    def _gathered_rows(self, data: bytes) -> dict[str, object]:
+        now = self._clock()
+        if isinstance(self._rows_of, tuple):
+            channel, stream = self._rows_of
+            if len(data) <= INLINE_OUTPUT:
+                return output_event(now, channel, stream, data)
+            blob = self._store_blob([data])
+            return {"event": "output", "time": now, "channel": channel, "stream": stream, "data": blob}
+        return {"event": "rows", "time": now, "operation": self._rows_of, "data": self._store_blob([data])}
 
     def _bounded(self, event: dict[str, object]) -> bytes:
         """The event's line; one that no reader could be asked to hold goes to a blob of its own."""

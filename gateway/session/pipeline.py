@@ -32,7 +32,7 @@ from gateway.model import (
 )
 from gateway.policy import is_free
 from gateway.recording import SessionHeader
-from gateway.recording.events import Source, around_text, with_text
+from gateway.recording.events import Source, Stream, around_text, with_text
 from gateway.recording.writer import Recorded, Recorder
 from gateway.session.admit import Admitted, Gate, credential_for
 from gateway.session.approvals import Approvals
@@ -438,6 +438,28 @@ class Corridor:
         """Rows as the client gets them. Raises RecordingFailed."""
         self._recorder.rows(number, data)
 
+    def active(self) -> None:
+        """The caller did something: its session is not idle."""
+        self.live.last_active = self.clock()
+
+    def output(self, channel: int, stream: Stream, data: bytes, *, interactive: bool) -> None:
+        """What a channel's client is about to get. ``interactive``: each piece keeps its own time.
+
+        Raises RecordingFailed.
+        """
+        self.live.last_active = now = self.clock()
+        if interactive:
+            self._recorder.shown(now, channel, stream, data)
+        else:
+            self._recorder.output(channel, stream, data)
+
+    def happened(self, event: str, **fields: object) -> None:
+        """Something else that belongs into the recording, and need not stand there before what follows from it.
+
+        Raises RecordingFailed.
+        """
+        self._recorder.happened(event, **fields)
+
     def close(self, reason: str) -> None:
         """End the recording and say so in the audit log; once. Never raises: the session is over in any case."""
         if self._closed:
@@ -498,7 +520,11 @@ def open_corridor(
 
 def _is_elsewhere(target: Target, connected: Target) -> bool:
     """Whether the configuration means another system by that name now, or another way to reach it."""
-    return (target.protocol, target.address, target.tls) != (connected.protocol, connected.address, connected.tls)
+    return _way_to(target) != _way_to(connected)
+
+
+def _way_to(target: Target) -> tuple[object, ...]:
+    return target.protocol, target.address, target.tls, target.host_keys, target.host_cas
 
 
 def _right_is_gone() -> SessionEnded:

@@ -503,3 +503,25 @@ def test_a_failed_last_sync_is_told_behind_the_close(tmp_path: Path) -> None:
     recorder.close("client left")
     node.clock.advance(0)
     assert "could not be synced" in str(node.failures[0])
+
+
+def test_output_of_channels_is_gathered_by_channel_and_stream(node: Node) -> None:
+    recorder = node.begin()
+    recorder.output(1, "stdout", b"a")
+    recorder.output(1, "stdout", b"b")
+    recorder.output(1, "stderr", b"c")
+    recorder.output(2, "stderr", b"\xff")
+    recorder.happened("exit", channel=2, status="exit 0")
+    recorder.output(1, "stdout", b"D" * 40_000)
+    recorder.output(1, "stdout", b"E" * 40_000)
+    recorder.shown(node.clock.seconds(), 3, "stdout", "é".encode()[:1])
+    recorder.close("done")
+    path = node.path(recorder)
+    found = [event.fields for event in events(path)[1:-1]]
+    assert [(event["channel"], event.get("stream")) for event in found] == [
+        *((1, "stdout"), (1, "stderr"), (2, "stderr"), (2, None), (1, "stdout"), (3, "stdout"))
+    ]
+    assert [event["data"] for event in found[:3]] == ["ab", "c", {"base64": "/w=="}]
+    assert blob(path, events(path)[5]) == b"D" * 40_000 + b"E" * 40_000
+    assert found[5]["data"] == {"base64": "ww=="}
+    assert node.verify(recorder).ok

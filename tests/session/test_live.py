@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from session.house import House, principal
 
@@ -70,7 +72,7 @@ def test_a_session_that_cannot_be_judged_is_ended_and_keeps_none_from_its_end(ho
         live.end = lambda error, name=name: told.append((name, error.message))  # type: ignore[misc]
     unclear, stuck, _ = house.live
 
-    def breaks(*_: object) -> SessionEnded | None:
+    def breaks(*_: object) -> Any:
         raise OSError("no descriptor left")
 
     unclear.gone = breaks

@@ -351,7 +351,7 @@ def test_a_session_that_is_ended_while_the_target_is_dialled(gateway: Gateway) -
     gateway.dialler.waits = waits = Deferred[None]()
     caller = gateway.connect()
     caller.logs_in()
-    gateway.house.live.end_all(RecordingFailed("no disk"))  # type: ignore[arg-type]  # any reason will do
+    gateway.house.live.end_all(RecordingFailed("no disk"))
     assert caller.transport.aborted
     waits.callback(None)
     assert gateway.dialler.closed == 1
