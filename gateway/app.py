@@ -47,6 +47,7 @@ from gateway.net import (
     server_context,
 )
 from gateway.policy import load_snapshot
+from gateway.protocols import ssh
 from gateway.protocols.postgres import CancelKeys, Catalogues, Dialler, PostgresFactory, Readings, Service
 from gateway.recording import Recordings
 from gateway.recording.keys import load_or_create, parse_private
@@ -180,6 +181,18 @@ class Gateway:
             pending=config.limits.pending,
             results=config.recording.results,
         )
+        self.ssh = ssh.Service(
+            reactor=reactor,
+            dialler=ssh.Dialler(reactor),
+            gate=self.gate,
+            identity=identity,
+            audit=self.audit,
+            clock=self.clock,
+            random=self.random,
+            login=config.limits.login,
+            pending=config.limits.pending,
+        )
+        self.ssh.options = self._ssh_options(config)
         self._control = control_site(self, reactor, own=os.geteuid())
         self._control_tls: MutualTls | None = None
         if config.listeners.control.address is not None:
@@ -237,6 +250,12 @@ class Gateway:
             self.vault = TokenVault(path, secret, clock=self.clock, random=self.random)
         return Keyring(keys, self.vault)
 
+    def _ssh_options(self, config: Config) -> ssh.Options | None:
+        """How SSH is served; None: it isn't. Raises ConfigError."""
+        if config.listeners.ssh is None:
+            return None
+        return ssh.server_options(self.ssh, config.listeners.ssh, str(self.path))
+
     def _take(self, keyring: Keyring) -> None:
         self.readings.keyring = keyring
         if self.vault is not None:
@@ -259,6 +278,10 @@ class Gateway:
                 endpoint = StreamServerEndpoint(self.reactor, listeners.postgres.address)
                 self._ports.append(await endpoint.listen(PostgresFactory(self.service)))
                 opened.append(f"postgres {listeners.postgres.address}")
+            if listeners.ssh is not None:
+                endpoint = StreamServerEndpoint(self.reactor, listeners.ssh.address)
+                self._ports.append(await endpoint.serve(self.ssh.connection))
+                opened.append(f"ssh {listeners.ssh.address}")
             if listeners.metrics is not None:
                 endpoint = StreamServerEndpoint(self.reactor, listeners.metrics.address)
                 self._operator_ports.append(await endpoint.listen(metrics_site(self, self.reactor)))
@@ -358,6 +381,7 @@ class Gateway:
             identity = self.service.identity.reloaded(config.identity)
             rules = load_rules(config, self.gate.rules.snapshot.number + 1, identity)
             keyring = self._keyring(config, rules)
+            ssh_options = self._ssh_options(config)
             notified = receivers(config.approvals, str(self.path), reactor=self.reactor, now=self.clock())
         except GatewayError as error:
             self.refused_reloads += 1
@@ -383,6 +407,8 @@ class Gateway:
         self.approvals.keep_only(rules.snapshot.approval_digests)
         self.service.identity = identity
         self.service.tls = tls
+        self.ssh.identity, self.ssh.options = identity, ssh_options
+        self.ssh.login, self.ssh.pending = config.limits.login, config.limits.pending
         if self._control_tls is not None and control_tls is not None:
             self._control_tls.renew(control_tls)
         self.certificate_ends = tls.not_after

@@ -1,5 +1,8 @@
-"""SSH (RFC 4250 to 4254; shared/ssh.md for the traps).
+"""SSH (RFC 4250 to 4254; shared/ssh.md for the traps), on asyncssh, on the reactor's own loop.
 
+algorithms   which ones the gateway speaks
+transport    the seam to asyncssh: connections and channels with bounds and backpressure
+startup      what a user name asks for                                             pure
 commands     what a command says: the old scp protocol, secrets in it               pure
 operation    requests and file actions -> `gateway.model.SshOperation`              pure
 paths        a path as written, as decided on, as it really is                      pure
@@ -9,4 +12,26 @@ sftp_asking  what is found out and asked before one SFTP request goes on        
 sftp         the state machine of one SFTP channel                                  pure
 locating     asks a target where its paths lead, where the caller's channel can't   pure
 scp          the state machine of one channel with the old protocol of scp          pure
+typed        what of a terminal's input may be kept                                 pure
+server       the caller's side, up to the end of its login
+upstream     login towards the target, its host key
+traffic      one session's channels, from login to its end
+channel      one channel: the corridor, then data both ways
+errors       our errors as SSH's own
+
+One session:
+
+    caller            server        gate       target
+      | key exchange, authentication  |           |
+      |                 |-- admit --->|           |
+      |                 |-- begin recording       |
+      |                 |------ host key, login ->|
+      |<-- USERAUTH_SUCCESS ----------------------|
+      | channel, exec   channel -> corridor -> commit -> the same at the target
+      |<-- output       recording <---------------|
 """
+
+from gateway.protocols.ssh.server import Options, Service, server_options
+from gateway.protocols.ssh.upstream import Dialler
+
+__all__ = ["Dialler", "Options", "Service", "server_options"]

@@ -1,0 +1,431 @@
+"""One channel: what the caller asks for goes through the corridor, then data both ways.
+
+    asked      the request waits for its answer: policy, perhaps people, the recording, the target
+    started    both channels stand; each side is paused while the other can't keep up
+    over       either side closed, or the request was refused
+
+What ends it goes out behind its data: on the target's side all that was sent is handed on first (`after_data`), on the
+caller's side all of that is written first (`behind_data`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+import asyncssh
+import structlog
+from asyncssh.constants import EXTENDED_DATA_STDERR
+
+from gateway.errors import GatewayError, Unapproved
+from gateway.model import Denial, SshOperation, Verdict
+from gateway.protocols.ssh import errors
+from gateway.protocols.ssh import operation as operations
+from gateway.protocols.ssh.transport import LINGER, CallerChannel, TargetChannel
+from gateway.protocols.ssh.typed import Typed
+from gateway.recording import Recorded
+from gateway.recording.events import Stream
+from gateway.session import Asking
+from gateway.ssh_requests import is_harmless
+
+if TYPE_CHECKING:
+    from gateway.protocols.ssh.traffic import Traffic
+
+log = structlog.get_logger()
+
+NOT_CARRIED: Final = frozenset({"sftp", "scp"})
+"""What would move files unseen: refused whatever policy says, until each of its actions is decided."""
+
+
+def _operation(request: str, argument: bytes, channel: int) -> SshOperation:
+    if request == "exec":
+        return operations.execute(argument, channel)
+    if request == "subsystem":
+        return operations.subsystem(argument.decode("utf-8", "replace"), channel)
+    return operations.shell(channel)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """RFC 4254 section 6.2. ``size``: columns, rows, and both in pixels."""
+
+    name: str
+    size: tuple[int, int, int, int]
+    modes: dict[int, int]
+
+
+class Channel(asyncssh.SSHServerSession[bytes]):
+    """The caller's side of one channel, and in `_TargetSide` the target's."""
+
+    def __init__(self, traffic: Traffic, number: int) -> None:
+        self.number = number
+        self.grant = ""
+        self._traffic = traffic
+        self._caller: CallerChannel | None = None
+        self._target: TargetChannel | None = None
+        self._terminal: Terminal | None = None
+        self._started = False
+        self._over = False
+        self._early: list[Callable[[], None]] = []
+        self._woken: asyncio.Future[None] | None = None
+        self._typed = Typed()
+        self._operation = 0
+        self._received = sha256()
+        self._sizes = {"input": 0, "stdout": 0, "stderr": 0}
+        self._status = "closed"
+        corridor = traffic.corridor
+        self._asking = Asking(
+            corridor.approvals,
+            corridor,
+            tell=self._tell,
+            go_on=self._wake,
+            failed=lambda failure: traffic.end(failure.value),
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Something runs that doesn't wait for keys: silence doesn't mean that nobody needs it."""
+        return self._asking.waiting or (self._started and not self._over and self._terminal is None)
+
+    # --- what the caller asks for -----------------------------------------------------------------------------
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        assert isinstance(chan, CallerChannel)
+        self._caller = chan
+
+    def pty_requested(self, term_type: str, term_size: tuple[int, int, int, int], term_modes: object) -> bool:
+        assert isinstance(term_modes, dict)
+        if self._started or not self._traffic.restrictions.terminal:
+            return False
+        self._terminal = Terminal(term_type, term_size, term_modes)
+        return True
+
+    def asked(self, request: str, argument: bytes) -> None:
+        self._traffic.spawn(self._begin(request, argument))
+
+    def refused(self, operation: SshOperation) -> None:
+        self._traffic.refuse(replace(operation, channel=self.number))
+
+    def may_set(self, name: str, value: str) -> bool:
+        if is_harmless(name, value):
+            return True
+        return self._traffic.allows(operations.environment(name, value, self.number))
+
+    def wants_out(self) -> None:
+        """Ctrl-C, or a signal, while it waits."""
+        if self._over or self._started:
+            return
+        if not self._asking.cancel():
+            self._finish(b"", 130)  # as a shell says of SIGINT
+
+    async def _begin(self, request: str, argument: bytes) -> None:
+        traffic = self._traffic
+        forced = traffic.restrictions.command
+        if forced is not None:
+            request, argument = "exec", forced
+        operation = _operation(request, argument, self.number)
+        verdict = await self._verdict(operation, request.encode() + b" " + argument)
+        if self._is_over():
+            return
+        self._operation, self.grant = verdict.number, verdict.grant
+        denial = verdict.denial
+        if denial is None and operation.request in NOT_CARRIED:
+            denial = Denial("permission denied: files are not carried in this version", "")
+        recorded = await traffic.committed()
+        if self._is_over():
+            return
+        if denial is not None:
+            self._status = "denied"
+            self._finish(errors.denied(denial, terminal=self._terminal is not None), errors.DENIED)
+            return
+        try:
+            target = await self._open(recorded, request, argument)
+        except asyncssh.ChannelOpenError as error:
+            words = [f"the target refuses this: {error.reason}"]
+            self._status = "refused by the target"
+            self._finish(errors.stderr(words, terminal=self._terminal is not None), errors.DENIED)
+            return
+        if self._is_over():
+            target.close()
+            return
+        self._begun()
+
+    def _is_over(self) -> bool:
+        """Asked again after each wait."""
+        return self._over
+
+    async def _verdict(self, operation: SshOperation, said: bytes) -> Verdict[SshOperation]:
+        """The corridor's, or what approvers said; they are waited for."""
+        corridor = self._traffic.corridor
+        while True:
+            if self._asking.refusal is None:
+                try:
+                    return corridor.ask(operation, "request")
+                except Unapproved:
+                    pass
+            verdict = self._asking.answer(operation, "request", said, may_wait=True)
+            if verdict is not None:
+                return verdict
+            self._woken = asyncio.get_running_loop().create_future()
+            await self._woken
+
+    def _wake(self) -> None:
+        woken, self._woken = self._woken, None
+        if woken is not None and not woken.done():
+            woken.set_result(None)
+
+    def _tell(self, text: str, hint: str) -> None:
+        self._say(errors.stderr([text, hint], terminal=self._terminal is not None))
+
+    async def _open(self, recorded: Recorded, request: str, argument: bytes) -> TargetChannel:
+        """The same at the target. ``recorded`` proves that it is in the recording. Raises ChannelOpenError."""
+        caller = self._caller
+        assert caller is not None, "only an open channel asks"
+        target = self._target = TargetChannel(self._traffic.upstream.connection)
+        terminal = self._terminal
+        await target.create(
+            lambda: _TargetSide(self),
+            argument if request == "exec" else None,  # type: ignore[arg-type]  # bytes go out as they are
+            argument if request == "subsystem" else None,  # type: ignore[arg-type]  # as above
+            dict(caller.environment),
+            terminal is not None,
+            terminal.name if terminal is not None else None,
+            terminal.size if terminal is not None else None,
+            terminal.modes if terminal is not None else {},
+            False,
+            None,
+            None,
+            False,
+            False,
+        )
+        return target
+
+    def _begun(self) -> None:
+        assert self._caller is not None, "an open channel"
+        fields: dict[str, object] = {"channel": self.number, "operation": self._operation}
+        if self._terminal is not None:
+            columns, rows = self._terminal.size[:2]
+            fields |= {"terminal": self._terminal.name, "columns": columns, "rows": rows}
+        self._traffic.corridor.note("channel", **fields)
+        self._started = True
+        self._caller.answer(True)
+        early, self._early = self._early, []
+        for act in early:
+            act()
+
+    # --- data -------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes, datatype: object) -> None:
+        target = self._target
+        if self._over or target is None or not target.is_open:
+            return
+        try:
+            self._sizes["input"] += len(data)
+            self._traffic.corridor.active()
+            if self._terminal is not None:
+                self._typed.keys(data)
+            else:
+                self._received.update(data)
+            target.write(data)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self._traffic.end(error)
+
+    def eof_received(self) -> bool:
+        target = self._target
+        if target is not None and target.is_open:
+            target.write_eof()
+        return True
+
+    def from_target(self, data: bytes, datatype: int | None) -> None:
+        caller = self._caller
+        if self._over or caller is None or not caller.is_open:
+            return
+        try:
+            self._record(data, "stdout" if datatype is None else "stderr")
+            caller.write(data, datatype)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+            self._traffic.end(error)
+
+    def _record(self, data: bytes, stream: Stream) -> None:
+        """Before the caller gets it."""
+        corridor = self._traffic.corridor
+        self._sizes[stream] += len(data)
+        if self._terminal is None:
+            corridor.output(self.number, stream, data, interactive=False)
+            return
+        echoed = self._typed.echoed(data)
+        if echoed:
+            corridor.happened("input", channel=self.number, data=echoed.decode("utf-8", "replace"))
+        corridor.output(self.number, stream, data, interactive=True)
+
+    def pause_writing(self) -> None:
+        if self._target is not None:
+            self._target.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._target is not None:
+            self._target.resume_reading()
+
+    def target_pauses(self) -> None:
+        if self._caller is not None:
+            self._caller.pause_reading()
+
+    def target_resumes(self) -> None:
+        if self._caller is not None:
+            self._caller.resume_reading()
+
+    # --- while it runs ----------------------------------------------------------------------------------------
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        if self._terminal is None:
+            return
+        self._terminal = Terminal(self._terminal.name, (width, height, pixwidth, pixheight), self._terminal.modes)
+        if self._started and self._target is not None and not self._over:
+            self._traffic.corridor.happened("resize", channel=self.number, columns=width, rows=height)
+            self._target.change_terminal_size(width, height, pixwidth, pixheight)
+
+    def signal_received(self, signal: str) -> None:
+        if self._started and self._target is not None and not self._over:
+            self._traffic.corridor.happened("signal", channel=self.number, signal=signal[:32])
+            self._target.send_signal(signal)
+
+    def break_received(self, msec: int) -> bool:
+        if self._started and self._target is not None and not self._over:
+            self._traffic.corridor.happened("break", channel=self.number)
+            self._target.send_break(msec)
+            return True
+        return False
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def exit_status(self, status: int) -> None:
+        def send() -> None:
+            self._status = f"exit {status}"
+            caller = self._caller
+            if caller is not None:
+                caller.behind_data(lambda: caller.send_exit_status(status))
+
+        self._after_data(send)
+
+    def exit_signal(self, signal: str, core: bool, message: str, language: str) -> None:
+        def send() -> None:
+            self._status = f"signal {signal[:32]}"
+            caller = self._caller
+            if caller is not None:
+                caller.behind_data(lambda: caller.send_exit_signal(signal, core, message, language))
+
+        self._after_data(send)
+
+    def _after_data(self, act: Callable[[], None]) -> None:
+        """Once what has come from the target was handed on; not before the caller knows that it runs."""
+        if not self._started:
+            self._early.append(lambda: self._after_data(act))
+        elif self._target is not None:
+            self._target.after_data(act)
+
+    def target_eof(self) -> None:
+        if self._caller is not None and self._caller.is_open:
+            self._caller.write_eof()
+
+    def target_lost(self) -> None:
+        """The target closed the channel, and all that it sent was handed on."""
+        if not self._started and not self._over:
+            self._early.append(self.target_lost)
+            return
+        self._target = None
+        caller = self._caller
+        if caller is not None:
+            caller.behind_data(caller.close)
+        self._ended()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller closed the channel, or is gone."""
+        self._caller = None
+        target = self._target
+        if target is not None:
+            target.close()
+            # One that doesn't read what was sent to it must not keep the channel.
+            asyncio.get_running_loop().call_later(LINGER, target.abort)
+        if self._started or not self._over:
+            self._asking.drop("the caller left")
+            if self._woken is not None:
+                self._woken.cancel()
+        self._ended()
+
+    def say_goodbye(self, error: BaseException) -> None:
+        """The session ends: why, and the channel is closed."""
+        if not self._over:
+            self._finish(errors.lines(error, terminal=self._terminal is not None), None)
+
+    def _say(self, text: bytes) -> None:
+        caller = self._caller
+        if caller is not None and caller.is_open and text:
+            self._traffic.corridor.output(self.number, "stderr", text, interactive=self._terminal is not None)
+            caller.write(text, EXTENDED_DATA_STDERR)
+
+    def _finish(self, text: bytes, status: int | None) -> None:
+        """``text`` on stderr, the exit status (None: none, it was ended), and the end."""
+        caller = self._caller
+        if caller is not None:
+            caller.answer(True)
+            try:
+                self._say(text)
+            except GatewayError as error:
+                log.error("what a caller is told can't be recorded", problem=error.message)
+            if caller.is_open:
+                caller.write_eof()
+            if status is not None:
+                caller.behind_data(lambda: caller.send_exit_status(status))
+            caller.behind_data(caller.close)
+        if self._target is not None:
+            self._target.close()
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._traffic.left(self)
+        if not self._operation:
+            return
+        fields: dict[str, object] = {"channel": self.number, "status": self._status, **self._sizes}
+        if self._terminal is None and self._sizes["input"]:
+            fields["input_sha256"] = self._received.hexdigest()
+        size = self._sizes["stdout"] + self._sizes["stderr"]
+        try:
+            self._traffic.corridor.happened("exit", **fields)
+            self._traffic.corridor.result(self._operation, self._status, 0, size)
+        except GatewayError as error:
+            self._traffic.end(error)
+
+
+class _TargetSide(asyncssh.SSHClientSession[bytes]):
+    """What asyncssh tells about the target's channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        self._channel.from_target(data, datatype)
+
+    def exit_status_received(self, status: int) -> None:
+        self._channel.exit_status(status)
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        self._channel.exit_signal(signal, core_dumped, msg, lang)
+
+    def eof_received(self) -> bool:
+        self._channel.target_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        self._channel.target_pauses()
+
+    def resume_writing(self) -> None:
+        self._channel.target_resumes()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._channel.target_lost()

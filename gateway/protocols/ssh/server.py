@@ -1,0 +1,394 @@
+"""The caller's side: from the first byte to the end of its login, then channels to `Traffic`.
+
+The order of a login (RFC 4252): key exchange, who it is (key, certificate or password), proven by its signature or its
+password; then, before it hears of success, the gate admits, the recording begins and the target is dialled. So all that
+can refuse a session is said where every client shows it: in the reason of a disconnect. While approvers are waited for
+it is told by a banner, which the protocol allows up to that point. One deadline covers all but that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import asyncssh
+import structlog
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+
+from gateway.audit import AuditLog
+from gateway.audit.events import AuthenticationFailed, AuthenticationSucceeded
+from gateway.audit.events import RecordingFailed as RecordingFailedEvent
+from gateway.config.schema import SshListener
+from gateway.errors import (
+    ConfigError,
+    GatewayError,
+    LoginFailed,
+    Problem,
+    RecordingFailed,
+    SecretUnavailable,
+    SessionEnded,
+    Unapproved,
+)
+from gateway.identity import UNRESTRICTED, Identity, Restrictions, SshIdentity
+from gateway.model import Factor, Principal, SshOperation, uuid7
+from gateway.net.reactor import require_loop
+from gateway.net.transport import twisted_address
+from gateway.protocols.ssh import errors, operation
+from gateway.protocols.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES
+from gateway.protocols.ssh.channel import Channel
+from gateway.protocols.ssh.startup import Requested, requested
+from gateway.protocols.ssh.traffic import Traffic
+from gateway.protocols.ssh.transport import CallerChannel, CallerConnection
+from gateway.protocols.ssh.upstream import Dialler, Upstream
+from gateway.secrets import Secret
+from gateway.session import Admitted, ApprovalNeeded, Corridor, Gate, open_corridor
+from gateway.session.asking import refused, words
+from gateway.store.requests import Request
+
+log = structlog.get_logger()
+
+Options = asyncssh.SSHServerConnectionOptions
+"""How connections are served; made by `server_options`."""
+
+DIAL_TIMEOUT: Final = 10.0
+"""Seconds to reach the target and log in there."""
+
+KEEPALIVE: Final = 60.0
+"""Seconds of silence until a caller is asked whether it is there; three times without an answer, and it is not."""
+
+
+@dataclass(slots=True)
+class Service:
+    """What all connections of the listener share. ``identity`` and ``options`` are replaced by a reload.
+
+    pending   most connections that have not logged in
+    waiting   how many those are now
+    """
+
+    reactor: Any
+    dialler: Dialler
+    gate: Gate
+    identity: Identity
+    audit: AuditLog
+    clock: Callable[[], float]
+    random: Callable[[int], bytes]
+    login: float
+    pending: int
+    options: Options | None = None
+    waiting: int = 0
+    logins: int = 0
+    refused: int = 0
+
+    def connection(self) -> asyncio.Protocol:
+        """A protocol for a new connection, unless too many are still logging in."""
+        if self.options is None or self.waiting >= self.pending:
+            return _TurnedAway()
+        return CallerConnection(require_loop(self.reactor), self.options)
+
+
+class _TurnedAway(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def load_host_keys(listener: SshListener, file: str) -> list[asyncssh.SSHKey]:
+    """The gateway's own. Raises ConfigError."""
+    keys: list[asyncssh.SSHKey] = []
+    kinds: set[bytes] = set()
+    for index, reference in enumerate(listener.host_keys):
+        where = ("listeners", "ssh", "host_keys", index)
+        try:
+            key = asyncssh.import_private_key(reference.resolve().reveal())
+        except SecretUnavailable as error:
+            raise ConfigError(Problem(file, where, error.message, "let it lead to a private key")) from None
+        except asyncssh.KeyImportError as error:
+            mend = 'make one: ssh-keygen -t ed25519 -N ""'
+            raise ConfigError(Problem(file, where, f"is no private key that can be read: {error}", mend)) from None
+        if key.algorithm in kinds:
+            raise ConfigError(Problem(file, where, "is the second key of its type", "remove one of them"))
+        kinds.add(key.algorithm)
+        keys.append(key)
+    return keys
+
+
+def server_options(service: Service, listener: SshListener, file: str) -> Options:
+    """How connections of ``listener`` are served. Raises ConfigError when its host keys can't be read."""
+    return Options(
+        server_factory=partial(Caller, service),
+        server_version="Ostiary",
+        config=None,
+        server_host_keys=load_host_keys(listener, file),
+        gss_host=None,
+        x509_trusted_certs=None,
+        kex_algs=list(KEY_EXCHANGES),
+        encryption_algs=list(CIPHERS),
+        mac_algs=list(MACS),
+        compression_algs=["none"],
+        signature_algs=list(SIGNATURES),
+        host_based_auth=False,
+        login_timeout=service.login,
+        keepalive_interval=KEEPALIVE,
+        agent_forwarding=False,
+        x11_forwarding=False,
+        line_editor=False,
+        encoding=None,
+    )
+
+
+class Caller(asyncssh.SSHServer):
+    """One caller's connection, up to its end."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._connection: CallerConnection | None = None
+        self._address = ""
+        self._name = ""
+        self._session = ""
+        self._logging_in = False
+        self._offered: SshIdentity | None = None
+        self._principal: Principal | None = None
+        self._restrictions: Restrictions = UNRESTRICTED
+        self._unproven = ""
+        self._traffic: Traffic | None = None
+        self._expiry: Any = None
+        self._ending: GatewayError | None = None
+
+    # --- asyncssh's side --------------------------------------------------------------------------------------
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        assert isinstance(conn, CallerConnection)
+        self._connection = conn
+        self._service.waiting += 1
+        self._logging_in = True
+        sock, name = conn.get_extra_info("socket"), conn.get_extra_info("peername")
+        self._address = getattr(twisted_address(sock.family, name), "host", "unix")
+        service = self._service
+        self._session = uuid7(service.clock(), service.random(10))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._login_over()
+        if self._traffic is not None:
+            self._traffic.caller_lost(exc)
+        elif self._principal is None:
+            self._service.refused += 1
+            if self._unproven:
+                self._audit_failure(None, self._unproven)
+
+    def begin_auth(self, username: str) -> bool:
+        self._name = username
+        return True
+
+    def _login_over(self) -> None:
+        if self._logging_in:
+            self._logging_in = False
+            self._service.waiting -= 1
+
+    # --- who it is --------------------------------------------------------------------------------------------
+
+    @property
+    def is_proven(self) -> bool:
+        return self._principal is not None
+
+    def public_key_auth_supported(self) -> bool:
+        return self._service.identity.has_ssh_keys
+
+    def password_auth_supported(self) -> bool:
+        return self._service.identity.has_passwords
+
+    def kbdint_auth_supported(self) -> bool:
+        return self._service.identity.has_passwords
+
+    def offered(self, blob: bytes) -> bool:
+        """Whether that key or certificate stands for somebody. It proves nothing."""
+        try:
+            service = self._service
+            self._offered = service.identity.offered_ssh_key(blob, self._address, service.clock())
+        except LoginFailed as error:
+            self._offered = None
+            self._unproven = error.reason
+            return False
+        return True
+
+    def signed(self, blob: bytes, right: bool) -> bool:
+        """Whether a signature, right or not, with the key that was just looked at, logs in."""
+        offered = self._offered
+        assert offered is not None, "offered() comes first"
+        service = self._service
+        try:
+            principal = service.identity.by_ssh_key(offered, self._address, service.clock(), proven=right)
+        except LoginFailed as error:
+            (factor,) = offered.principal.factors
+            self._audit_failure(factor, error.reason)
+            return False
+        self._principal, self._restrictions = principal, offered.restrictions
+        return True
+
+    async def validate_password(self, username: str, password: str) -> bool:
+        service = self._service
+        name = requested(username).principal
+        secret = Secret(password.encode("utf-8", "replace"))
+        proving = ensureDeferred(service.identity.by_password(name, secret, self._address, service.clock))
+        try:
+            self._principal = await proving.asFuture(asyncio.get_running_loop())
+        except LoginFailed as error:
+            self._audit_failure("password", error.reason)
+            return False
+        except GatewayError as error:
+            self._unproven = error.message
+            return False
+        return True
+
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
+        return "", "", "", [("Password: ", False)]
+
+    async def validate_kbdint_response(self, username: str, responses: Any) -> bool:
+        return len(responses) == 1 and await self.validate_password(username, responses[0])
+
+    def failed(self, attempts: int) -> None:
+        """An attempt was refused. What was proven by it is proven no more."""
+        self._principal = None
+
+    def _audit_failure(self, factor: Factor | None, reason: str) -> None:
+        self._unproven = ""
+        name = requested(self._name).principal if factor == "password" else self._name
+        self._service.audit.append(AuthenticationFailed(self._session, name, self._address, factor, reason))
+        self._service.audit.flush()
+
+    # --- in ---------------------------------------------------------------------------------------------------
+
+    async def admit(self) -> None:
+        """It is proven who it is: the gate, the recording, the target. Raises GatewayError: it does not come in."""
+        service, principal, connection = self._service, self._principal, self._connection
+        if principal is None or connection is None:
+            raise LoginFailed("nothing was proven", reason="success without proof")
+        service.audit.append(AuthenticationSucceeded(self._session, principal, self._address))
+        service.audit.flush()
+        wanted = requested(self._name)
+        if not wanted.login:
+            raise LoginFailed(
+                "the user name says neither login nor target",
+                reason="no target named",
+                hint="ssh LOGIN@TARGET@GATEWAY selects both.",
+            )
+        if wanted.claims and wanted.principal != principal.name:
+            raise LoginFailed(
+                "the user name names somebody else than the one who logged in",
+                reason=f"claims to be {wanted.principal}",
+                hint="Leave the principal out: LOGIN@TARGET.",
+            )
+        admitted = await self._admitted(principal, wanted)
+        await self._open(connection, admitted)
+        self._login_over()
+        service.logins += 1
+
+    def turned_away(self, error: BaseException) -> None:
+        self._service.refused += 1
+        if not isinstance(error, GatewayError):
+            log.error("login failed unexpectedly", address=self._address, exc_info=error)
+        if self._connection is not None:
+            self._connection.disconnect(*errors.disconnect(error))
+
+    async def _admitted(self, principal: Principal, wanted: Requested) -> Admitted:
+        """Through the gate; where that takes an approval, the caller waits for it, as long as policy says."""
+        while True:
+            try:
+                return self._service.gate.admit(
+                    self._session,
+                    principal,
+                    protocol="ssh",
+                    target=wanted.target,
+                    login=wanted.login,
+                    address=self._address,
+                )
+            except ApprovalNeeded as needed:
+                await self._approval(needed)
+
+    async def _approval(self, needed: ApprovalNeeded) -> None:
+        """Wait until approvers said yes. Raises Unapproved when they don't, LimitReached when nobody can be asked."""
+        approvals, connection = self._service.gate.approvals, self._connection
+        assert connection is not None, "it is made before it logs in"
+        request = approvals.request(needed.subject, needed.terms)
+        settled: Deferred[Request] = approvals.wait(request)
+        self._login_over()
+        connection.stop_login_timer()
+        connection.send_auth_banner(errors.stderr(list(words(request)), terminal=True).decode())
+        try:
+            request = await settled.asFuture(asyncio.get_running_loop())
+        except (CancelledError, asyncio.CancelledError):
+            approvals.withdraw(request, "the client left")
+            raise asyncio.CancelledError from None
+        if request.state in ("denied", "expired"):
+            denial = refused(request)
+            raise Unapproved(denial.message, hint=denial.detail)
+
+    async def _open(self, connection: CallerConnection, admitted: Admitted) -> None:
+        service = self._service
+        try:
+            corridor = open_corridor(service.gate, admitted, self._end, service.random)
+        except RecordingFailed as error:
+            if service.audit.failed is None:
+                service.audit.append(RecordingFailedEvent(admitted.session, error.message))
+                service.audit.flush()
+            raise
+        upstream: Upstream | None = None
+        try:
+            upstream = await service.dialler.dial(admitted.access.target, admitted.credential, DIAL_TIMEOUT)
+            if self._ending is not None:
+                raise self._ending
+            self._begin(connection, corridor, upstream)
+        except BaseException as error:
+            if upstream is not None:
+                upstream.close()
+            why = str(error) if isinstance(error, GatewayError) else "the client left during login"
+            corridor.close(f"not opened: {why}")
+            raise
+
+    def _begin(self, connection: CallerConnection, corridor: Corridor, upstream: Upstream) -> None:
+        def over() -> None:
+            if self._expiry is not None and self._expiry.active():
+                self._expiry.cancel()
+
+        traffic = self._traffic = Traffic(connection, upstream, corridor, self._restrictions, on_end=over)
+        if corridor.live.expires is not None:
+            left = max(0.0, corridor.live.expires - self._service.clock())
+            self._expiry = self._service.reactor.callLater(left, lambda: traffic.end(corridor.expired()))
+
+    def _end(self, error: GatewayError) -> None:
+        """The session has to end, perhaps before it has begun."""
+        if self._traffic is not None:
+            self._traffic.end(error)
+        elif self._ending is None:
+            self._ending = error
+            self.turned_away(error)
+
+    # --- what it asks for -------------------------------------------------------------------------------------
+
+    def session_requested(self) -> tuple[CallerChannel, Channel]:
+        return self._here().open()
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        raise self._refused(operation.forward_local(dest_host, dest_port))
+
+    def unix_connection_requested(self, dest_path: str) -> bool:
+        raise self._refused(operation.forward_local_socket(dest_path))
+
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        self._here().refuse(operation.forward_remote(listen_host, listen_port))
+        return False
+
+    def unix_server_requested(self, listen_path: str) -> bool:
+        self._here().refuse(operation.forward_remote_socket(listen_path))
+        return False
+
+    def _refused(self, asked: SshOperation) -> asyncssh.ChannelOpenError:
+        why = self._here().refuse(asked)
+        return asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, why)
+
+    def _here(self) -> Traffic:
+        if self._traffic is None:
+            raise SessionEnded("there is no session")
+        return self._traffic

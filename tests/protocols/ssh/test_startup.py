@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.protocols.ssh.startup import Requested, requested
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("deploy@web1", Requested("deploy", "deploy", "web1", claims=False)),
+        ("alice@deploy@web1", Requested("alice", "deploy", "web1", claims=True)),
+        ("alice@example.com@deploy@web1", Requested("alice@example.com", "deploy", "web1", claims=True)),
+        ("web1", Requested("web1", "", "", claims=False)),
+        ("", Requested("", "", "", claims=False)),
+        ("@web1", Requested("", "", "web1", claims=False)),
+        ("deploy@", Requested("deploy", "deploy", "", claims=False)),
+        ("@deploy@web1", Requested("", "deploy", "web1", claims=True)),
+    ],
+)
+def test_user_names(name: str, wanted: Requested) -> None:
+    assert requested(name) == wanted
