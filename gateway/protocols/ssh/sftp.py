@@ -339,13 +339,14 @@ class SftpRelay:
 
     def _may_pass(self, number: int, *about: Opened | None) -> bool:
         """Whether a request may be looked at now, rather than after what is in front of it. Raises PeerError."""
-        if number in self._sent or any(waiting.id == number for waiting in self._line):
+        line = self._line
+        if number in self._sent or (line and any(waiting.id == number for waiting in line)):
             raise PeerError(f"request id {number} is in use")
-        if number == self._own or len(self._sent) + len(self._line) >= MAX_OUTSTANDING:
+        if number == self._own or len(self._sent) + len(line) >= MAX_OUTSTANDING:
             return False
         if len(self._later_to_client) >= MAX_OUTSTANDING:
             return False
-        for waiting in self._line:
+        for waiting in line:
             for opened in about:
                 if opened is not None and (opened in waiting.opened or not waiting.touched.isdisjoint(opened.paths)):
                     return False

@@ -406,10 +406,14 @@ def status(number: int, code: int, words: str = "") -> bytes:
 
 def parse_status(body: bytes) -> tuple[int, bytes]:
     """Section 7: code and words of a STATUS, ``body`` from behind its id. Servers of old send no words."""
-    fields = _Body(body)
-    code = fields.u32()
-    words = b"" if fields.at_end else fields.string()
-    return code, words
+    if len(body) == U32.size:
+        return U32.unpack(body)[0], b""
+    if len(body) < _TWO_U32.size:
+        raise PeerError("a packet is shorter than its fields")
+    code, size = _TWO_U32.unpack_from(body)
+    if size > len(body) - _TWO_U32.size:
+        raise PeerError("a string in a packet is longer than the packet")
+    return code, body[_TWO_U32.size : _TWO_U32.size + size]
 
 
 def parse_handle(body: bytes) -> bytes:

@@ -392,6 +392,13 @@ def test_realpath_gives_what_was_decided_on() -> None:
     assert talk.client(said.on_path(16, 3, b"~")) == [said.name(3, b"/home/u/~")]
 
 
+def test_a_path_that_only_reads_like_the_home() -> None:
+    target = Target()
+    target.links = {b"/home/u/link/..": b"/elsewhere"}
+    talk = Talk(refuses("/elsewhere"), target=target)
+    assert codes(talk.client(said.on_path(16, 1, b"link/.."))) == [(1, DENIED)]
+
+
 def test_homes_of_others() -> None:
     target = Target()
 
