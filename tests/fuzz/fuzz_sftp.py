@@ -74,7 +74,7 @@ def usual_of_target(number: int, choice: int) -> bytes:
         packet(103, u32(number), text(b"y" * (choice & 31))),
         packet(104, u32(number), u32(1), text(b"/home/u/a"), text(b""), u32(0)),
         packet(104, u32(number), u32(1), text(b"/no/where"), text(b""), u32(0)),
-        packet(105, u32(number), u32(4), u32(0o040755 if choice & 8 else 0o100644)),
+        packet(105, u32(number), u32(4), u32([0o040755, 0o100644, 0o120777][choice % 3])),
         packet(201, u32(number), struct.pack(">4Q", choice, 0, 2**60, 5)),
     ]
     return packets[choice % len(packets)]
@@ -169,7 +169,7 @@ class Session:
         assert not isinstance(request, wire.Unsupported)
         if request.id >= OWN:
             assert isinstance(request, wire.OnPath)
-            assert request.kind in ("realpath", "lstat", "expand-path", "home-directory")
+            assert request.kind in ("realpath", "lstat", "readlink", "expand-path", "home-directory")
             return
         if isinstance(request, wire.Open | wire.OnPath):
             assert as_text(request.path) in self.allowed, request

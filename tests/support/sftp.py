@@ -111,6 +111,8 @@ class Target:
         self.links: dict[bytes, bytes] = {}
         self.directories: set[bytes] = {b"/", b"/home/u"}
         self.missing: set[bytes] = set()
+        self.texts: dict[bytes, bytes] = {}
+        """What symbolic links say."""
         self.silent: set[int] = set()
         self.contents: dict[bytes, bytes] = {}
         self.got: list[bytes] = []
@@ -134,9 +136,12 @@ class Target:
             return name(number, self.links.get(path, path))
         if kind in (7, 17):
             path = string_at(one, 9)
-            if path in self.missing:
+            is_link = kind == 7 and path in self.texts
+            if path in self.missing and not is_link:
                 return status(number, 2, b"No such file")
-            return attributes(number, 0o040755 if path in self.directories else 0o100644)
+            return attributes(number, 0o120777 if is_link else 0o040755 if path in self.directories else 0o100644)
+        if kind == 19 and ours:
+            return name(number, self.texts[string_at(one, 9)])
         if kind in (3, 11):
             if string_at(one, 9) in self.missing:
                 return status(number, 2, b"No such file")

@@ -148,7 +148,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A question of our own to the target: ``realpath``, ``lstat``, ``expand-path`` or ``home-directory``."""
+    """A question of our own to the target: realpath, lstat, readlink, expand-path or home-directory."""
 
     kind: str
     path: bytes
@@ -172,6 +172,12 @@ class Reply:
         if self.kind != wire.NAME:
             raise PeerError("the target's answer to REALPATH is no path")
         return told(wire.parse_name(self.body))
+
+    def link(self) -> bytes:
+        """What a symbolic link says. Raises PathRefused when the target doesn't tell."""
+        if self.kind != wire.NAME:
+            raise PathRefused("the symbolic link can't be read", FAILURE)
+        return wire.parse_name(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,10 +411,19 @@ def _pair(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:
     real_old = yield from real_path(old, around, follow=False)
     real_new = yield from real_path(new, around, follow=False)
     uses = [*_uses(("write",), old, real_old), *_uses(("write",), new, real_new)]
-    if request.kind != "hardlink" and (yield from _may_be_tree(real_old, around)):
+    text = f"{request.kind} {in_words(old, real_old)} to {in_words(new, real_new)}"
+    what = yield from _file_type(real_old, around)
+    if request.kind != "hardlink" and what in (None, wire.MODE_DIRECTORY):
         # All that lies beneath gets another name. Rules are about names.
         uses += [(action, path + b"/") for action, path in uses]
-    ask = Ask(request.kind, uses, f"{request.kind} {in_words(old, real_old)} to {in_words(new, real_new)}")
+    if what == wire.MODE_LINK and isinstance(real_old, bytes) and isinstance(real_new, bytes):
+        # As if it was made there: a relative one leads elsewhere now.
+        reply = yield from _tell("readlink", real_old)
+        where = Place(reply.link(), _parent(real_new))
+        real_where = yield from real_path(where, around, follow=True)
+        uses += _uses(("write",), where, real_where)
+        text += f", a link to {in_words(where, real_where)}"
+    ask = Ask(request.kind, uses, text)
     said = yield from _decided(request.id, ask, real_old, real_new)
     if isinstance(said, Answer):
         return said
@@ -416,17 +431,18 @@ def _pair(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:
     return Forward(wire.encode(forwarded), Sent(request.kind, ask=ask, reference=said.reference))
 
 
-def _may_be_tree(real: Real, around: Surroundings) -> Steps[bool]:
+def _file_type(real: Real, around: Surroundings) -> Steps[int | None]:
+    """What kind of file it is; 0 where there is none, None: it could be any."""
     if not around.resolve:
-        return True
+        return None
     if not isinstance(real, bytes):
-        return False
+        return 0
     reply = yield from _tell("lstat", real)
     if reply.failure() is not None:
-        return False  # there is nothing to move
+        return 0
     if reply.kind != wire.ATTRS:
         raise PeerError("the target's answer to LSTAT has no attributes")
-    return wire.is_directory(reply.body) is not False
+    return wire.file_type(reply.body)
 
 
 def _symlink(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:

@@ -442,18 +442,19 @@ def count(body: bytes) -> int:
     return _Body(body).u32()
 
 
-MODE_TYPE, MODE_DIRECTORY = 0o170000, 0o040000
+MODE_TYPE, MODE_DIRECTORY, MODE_LINK = 0o170000, 0o040000, 0o120000
+"""POSIX's, which ``permissions`` has beside the mode (section 5)."""
 
 
-def is_directory(body: bytes) -> bool | None:
-    """Section 5: what an ATTRS says, ``body`` from behind its id; None where it doesn't."""
+def file_type(body: bytes) -> int | None:
+    """Section 5: what kind of file an ATTRS is about, ``body`` from behind its id; None where it doesn't say."""
     fields = _Body(body)
     flags = fields.u32()
     if flags & HAS_SIZE:
         fields.u64()
     if flags & HAS_OWNER:
         fields.u64()
-    return fields.u32() & MODE_TYPE == MODE_DIRECTORY if flags & HAS_MODE else None
+    return fields.u32() & MODE_TYPE if flags & HAS_MODE else None
 
 
 def capped_limits(number: int, body: bytes, handles: int) -> bytes:

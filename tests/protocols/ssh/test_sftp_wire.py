@@ -170,14 +170,14 @@ def test_a_handle() -> None:
 
 
 def test_what_attributes_say() -> None:
-    assert wire.is_directory(said.attributes(1, 0o040755)[9:]) is True
-    assert wire.is_directory(said.attributes(1, 0o100644)[9:]) is False
-    assert wire.is_directory(said.attributes(1, 0o120777)[9:]) is False
-    assert wire.is_directory(said.u32(0)) is None
+    assert wire.file_type(said.attributes(1, 0o040755)[9:]) == wire.MODE_DIRECTORY
+    assert wire.file_type(said.attributes(1, 0o100644)[9:]) == 0o100000
+    assert wire.file_type(said.attributes(1, 0o120777)[9:]) == wire.MODE_LINK
+    assert wire.file_type(said.u32(0)) is None
     full = said.u32(7) + said.u64(5) + said.u32(1) + said.u32(1) + said.u32(0o040700)
-    assert wire.is_directory(full) is True
+    assert wire.file_type(full) == wire.MODE_DIRECTORY
     with pytest.raises(PeerError):
-        wire.is_directory(said.u32(4))
+        wire.file_type(said.u32(4))
 
 
 def test_limits_are_ours_where_the_target_allows_more() -> None:
