@@ -8,6 +8,7 @@ FUZZ_SECONDS ?= 60
 BEGAN := $(shell date +%s)
 
 COMPILED := $(shell sed -n 's/^    "\(gateway.*\.py\)",$$/\1/p' setup.py)
+IN_C := $(wildcard gateway/*.pyx gateway/*.pxd)
 
 .PHONY: help debian venv build demo demo-check test test-slow suites lint bench soak fuzz lock deb ansible lint-ansible lock-ansible roots acceptance clean
 .DEFAULT_GOAL := help
@@ -32,7 +33,8 @@ $(STAMPS)/venv: requirements-dev.txt pyproject.toml setup.py | $(STAMPS)/debian
 
 build: $(STAMPS)/build ## the modules that gain from it, compiled in place with Cython
 
-$(STAMPS)/build: $(COMPILED) $(wildcard $(COMPILED:.py=.pxd)) setup.py $(STAMPS)/venv
+$(STAMPS)/build: $(COMPILED) $(wildcard $(COMPILED:.py=.pxd)) $(IN_C) setup.py $(STAMPS)/venv
+	find gateway -name "*.so" -delete  # a module that is compiled no more would be shadowed by what it was
 	OSTIARY_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace --parallel $(shell nproc)
 	@touch $@
 

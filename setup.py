@@ -2,7 +2,7 @@
 
 import os
 
-from setuptools import setup
+from setuptools import Extension, setup
 
 COMPILED = (
     "gateway/masking/detection.py",
@@ -32,18 +32,23 @@ COMPILED = (
     "gateway/session/pipeline.py",
     "gateway/recording/writer.py",
     "gateway/recording/events.py",
-    "gateway/recording/format.py",
     "gateway/audit/log.py",
     "gateway/audit/operation.py",
 )
 """What every operation passes, measured by bench/. A ``.pxd`` of the same name carries C types, where there is one."""
 
+IN_C = "gateway/_rendering.pyx"
+"""What these call for the bytes they make; gateway/rendering.py is the same in Python."""
+
 extensions = []
 if os.environ.get("OSTIARY_COMPILE") == "1":
     from Cython.Build import cythonize
 
+    rendering = Extension(
+        "gateway._rendering", [IN_C], libraries=["crypto"], define_macros=[("OPENSSL_SUPPRESS_DEPRECATED", "1")]
+    )
     extensions = cythonize(
-        list(COMPILED),
+        [*COMPILED, rendering],
         build_dir="build/cython",
         # Annotations are for mypy: a subclass, or None, must not be refused at run time.
         compiler_directives={"language_level": "3", "annotation_typing": False},

@@ -294,7 +294,7 @@ def check_environment() -> None:
         for node in ast.parse((SOURCE / "setup.py").read_text()).body
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "COMPILED"
     )
-    modules = [name.removesuffix(".py").replace("/", ".") for name in compiled]
+    modules = [name.removesuffix(".py").replace("/", ".") for name in compiled] + ["gateway._rendering"]
     test = (
         "import importlib, pkgutil, sys, gateway, gateway.masking\n"
         "assert gateway.masking.COMPILED\n"

@@ -1,6 +1,7 @@
 # C types for log.py; it also runs uncompiled. What an object keeps must be named here.
 cimport cython
 from libc.stdint cimport int64_t
+cimport gateway._rendering as rendering
 
 cdef class AuditLog:
     cdef public object directory
@@ -11,8 +12,6 @@ cdef class AuditLog:
     cdef public bytes _uid
     cdef public bytes _constant
     cdef public bytes _device
-    cdef public int64_t _millisecond
-    cdef public bytes _time
     cdef public list _buffer
     cdef public Py_ssize_t _buffered
     cdef public list _untold
@@ -27,10 +26,8 @@ cdef class AuditLog:
     cdef public double _day_ends
     cpdef append_operation(self, bytes before, int64_t number, bytes after, double now)
     cdef _prepare(self, double now)
-    @cython.locals(
-        sequence=int64_t, digits=bytes, millisecond=int64_t, head=list, body=bytes, end=bytes, size=Py_ssize_t
-    )
-    cdef _append(self, list event, double now)
+    @cython.locals(sequence=int64_t, line=bytes, size=Py_ssize_t)
+    cdef _append(self, bytes before, int64_t number, bytes after, double now)
     @cython.locals(data=bytes, written=Py_ssize_t)
     cpdef flush(self)
     cdef object __weakref__

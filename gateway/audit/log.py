@@ -18,14 +18,15 @@ import fcntl
 import os
 import threading
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 
+import gateway.rendering as rendering
 from gateway.audit.event import Event
 from gateway.audit.events import LogRecovered, LogSegmentStarted, SegmentReason
 from gateway.audit.ocsf import OCSF_VERSION, encode
 from gateway.audit.segments import GENESIS, Tail, chain_end, first_sequence, segment_name, segments_of
 from gateway.errors import RecordingFailed
+from gateway.rendering import NO_NUMBER
 
 SEGMENT_SIZE = 64 * 1024 * 1024
 """Bytes. Recovery at start reads one segment: 64 MiB take about 0.2 s."""
@@ -61,7 +62,7 @@ class AuditLog:
         """The failure stays until a restart."""
         self._clock = clock
         self._segment_size = segment_size
-        # What stands between the numbers of a line, see `_append`.
+        # What stands between the numbers of a line, see `rendering.audit_line`.
         self._uid = b',"uid":"%b/' % encode(node)[1:-1]
         product = {"name": "Ostiary", "vendor_name": "Ostiary", "version": version}
         constant = encode(
@@ -69,8 +70,6 @@ class AuditLog:
         )[1:-1]
         self._constant = b'",%b},"time":' % constant
         self._device = b",%b," % encode({"device": {"hostname": node, "type_id": 1}})[1:-1]
-        self._millisecond = 0
-        self._time = b"0"
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._untold: list[Event] = []
@@ -167,7 +166,7 @@ class AuditLog:
         """
         now: float = self._clock()
         self._prepare(now)
-        return self._append([event.body()], now)
+        return self._append(event.body(), NO_NUMBER, b"", now)
 
     def append_operation(self, before: bytes, number: int, after: bytes, now: float) -> None:
         """As `append` of an `OperationDecided`, the one event that comes with every operation: without the object.
@@ -175,7 +174,7 @@ class AuditLog:
         before, after  what its ``halves_of`` gave, number  the operation's in its session, now  unix seconds
         """
         self._prepare(now)
-        self._append([before, f"{number}".encode("ascii"), after], now)
+        self._append(before, number, after, now)
 
     def _prepare(self, now: float) -> None:
         if self.failed is not None:
@@ -183,26 +182,23 @@ class AuditLog:
         if now >= self._day_ends or self._size >= self._segment_size:
             self._change_segment("day" if now >= self._day_ends else "size")
 
-    def _append(self, event: list[bytes], now: float) -> int:
-        """``event`` joined is what `Event.body` gives.
-
-        Joined rather than formatted: ``%`` on bytes takes four times as long, compiled or not. And numbers are made
-        text before they are made bytes, which Cython does in C.
-        """
+    def _append(self, before: bytes, number: int, after: bytes, now: float) -> int:
+        """``before``, ``number`` (an operation's, else `NO_NUMBER`) and ``after`` are what `Event.body` gives."""
         sequence = self.sequence + 1
-        digits = f"{sequence}".encode("ascii")
-        millisecond = int(now * 1000)
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            self._time = f"{millisecond}".encode("ascii")
-        head = [b'{"metadata":{"sequence":', digits, self._uid, digits, self._constant, self._time, self._device]
-        body = b"".join(head + event)
-        self._chain = sha256(self._chain + body).digest()
-        end = f',"chain":"{self._chain.hex()}"}}}}\n'.encode("ascii")
+        line, self._chain = rendering.audit_line(
+            self._chain,
+            sequence,
+            self._uid,
+            self._constant,
+            int(now * 1000),
+            self._device,
+            before,
+            number,
+            after,
+        )
         self.sequence = sequence
-        self._buffer.append(body)
-        self._buffer.append(end)
-        size = len(body) + len(end)
+        self._buffer.append(line)
+        size = len(line)
         self._buffered += size
         self._size += size
         if self._buffered >= MAX_BUFFER:
@@ -306,7 +302,7 @@ class AuditLog:
         self._size = 0
         now = self._clock()
         self._day_ends = _day_end(now)
-        self._append([LogSegmentStarted(previous, self.head, reason).body()], now)
+        self._append(LogSegmentStarted(previous, self.head, reason).body(), NO_NUMBER, b"", now)
 
 
 def _day_end(now: float) -> int:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import orjson
 
+import gateway.rendering as rendering
 from gateway.model import Access, Decision, Operation, SqlOperation, SshOperation
 from gateway.recording.format import INLINE
 
@@ -28,6 +29,9 @@ StoreBlob = Callable[[Iterable[bytes]], dict[str, object]]
 
 SLICE = 256 * 1024
 """Characters of a long text that are encoded at a time: a 1 GB statement isn't copied as a whole."""
+
+FEW = 64
+"""Parameters that are first tried as plain texts (`rendering.plain_texts`); they never come near `INLINE`."""
 
 PARAMETER_OVERHEAD = 16
 """Bytes that a parameter counts in addition to its value, so that 65,535 empty ones don't stand inline."""
@@ -83,12 +87,28 @@ def operation_line(
     store: StoreBlob,
 ) -> bytes:
     """An operation's line: ``constant`` is what `operation_constant` gave. Large parameters go through ``store``."""
-    # Joined rather than formatted, which takes four times as long; and orjson writes a float faster than repr does.
-    head = [b'{"event":"operation","time":', orjson.dumps(time), b',"operation":', f"{number}".encode("ascii"), b","]
+    rendered = b""
     if parameters:
-        rendered = orjson.dumps(_parameters(parameters, formats, store))
-        return b"".join([*head, constant, b',"parameters":', rendered, b"}\n"])
-    return b"".join([*head, constant, b"}\n"])
+        if not formats and len(parameters) <= FEW:
+            rendered = rendering.plain_texts(parameters)
+        if not rendered:
+            rendered = orjson.dumps(_parameters(parameters, formats, store))
+    return rendering.operation_event(orjson.dumps(time), number, constant, rendered)
+
+
+def result_line(time: float, number: int, status: bytes, rows: int, size: int, shown: bytes) -> bytes:
+    """How an operation ended; ``status`` is JSON, ``shown`` what `result_columns` gave."""
+    return rendering.result_event(orjson.dumps(time), number, status, rows, size, shown)
+
+
+def result_columns(columns: Sequence[str] | None, masked: Sequence[str]) -> bytes:
+    """The members of a result's event that stay the same each time that the operation is run, behind a comma."""
+    members: dict[str, object] = {}
+    if columns is not None:
+        members["columns"] = columns
+    if masked:
+        members["masked"] = masked
+    return b"," + dumps(members)[1:-2] if members else b""
 
 
 def operation_constant(operation: Operation, decision: Decision, source: Source, store: StoreBlob | None) -> bytes:

@@ -16,7 +16,9 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway import rendering
 from gateway.errors import GatewayError
+from gateway.rendering import CHECK, PREFIX
 
 MAGIC = b"OSTREC1\n"
 SUFFIX = ".ostrec"
@@ -27,8 +29,6 @@ KINDS = frozenset(b"HORBSZ")
 ZSTD = 0x01
 """The payload is one zstd frame. 0x02 is kept for encryption; a reader refuses every flag it doesn't know."""
 
-PREFIX = Struct(">IBBHQ")
-CHECK = Struct(">I")
 PREFIX_SIZE = PREFIX.size + CHECK.size
 CHAIN_SIZE = 32
 SIGNATURE_SIZE = 64
@@ -118,22 +118,12 @@ def prefix_is_whole(prefix: bytes) -> bool:
     return prefix[PREFIX.size :] == CHECK.pack(zlib.crc32(prefix[: PREFIX.size]))
 
 
-def pack_frame(chain: bytes, kind: int, flags: int, count: int, number: int, payload: bytes) -> tuple[bytes, bytes]:
-    """One frame as stored, and the chain value after it.
-
-    chain  the chain value before it (32 bytes), count  events in it, number  of its first event
-    """
-    body = pack_prefix(len(payload), kind, flags, count, number) + payload
-    after = hashlib.sha256(chain + body).digest()
-    return body + after, after
-
-
 def pack_signed_frame(
     chain: bytes, kind: int, count: int, number: int, body: bytes, session: UUID, key: Ed25519PrivateKey
 ) -> tuple[bytes, bytes]:
     """A signed head or an end frame: ``body``, then the signature over it and all before it."""
     prefix = pack_prefix(len(body) + SIGNATURE_SIZE, kind, 0, count, number)
-    return pack_frame(chain, kind, 0, count, number, body + key.sign(signed_message(session, chain, prefix, body)))
+    return rendering.frame(chain, kind, 0, count, number, body + key.sign(signed_message(session, chain, prefix, body)))
 
 
 def signed_message(session: UUID, chain: bytes, prefix: bytes, body: bytes) -> bytes:

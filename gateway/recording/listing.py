@@ -15,13 +15,13 @@ from gateway.recording.format import (
     CHAIN_SIZE,
     END,
     MAX_END,
-    PREFIX,
     PREFIX_SIZE,
     SIGNATURE_SIZE,
     RecordingDamaged,
     prefix_is_whole,
 )
 from gateway.recording.reader import Recording, open_recording
+from gateway.rendering import PREFIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ from gateway.recording.format import (
     MAX_BLOBS,
     MAX_PAYLOAD,
     OPERATION,
-    PREFIX,
     PREFIX_SIZE,
     SIGNATURE_SIZE,
     SIGNED_HEAD,
@@ -42,6 +41,7 @@ from gateway.recording.format import (
     RecordingDamaged,
     prefix_is_whole,
 )
+from gateway.rendering import PREFIX
 
 YEAR_10000 = 253_402_300_800
 """Unix seconds from where on a time can't be shown as a date."""

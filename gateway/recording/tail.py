@@ -21,7 +21,6 @@ from gateway.recording.format import (
     END,
     KINDS,
     MAX_PAYLOAD,
-    PREFIX,
     PREFIX_SIZE,
     SIGNATURE_SIZE,
     SIGNED_HEAD,
@@ -31,6 +30,7 @@ from gateway.recording.format import (
     prefix_is_whole,
 )
 from gateway.recording.reader import decompress
+from gateway.rendering import PREFIX
 
 AT_ONCE: Final = 256 * 1024
 """Bytes of events that `Tail.read` gives at a time, and one event more."""

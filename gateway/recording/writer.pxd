@@ -2,7 +2,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 cimport gateway.recording.events as lines
-cimport gateway.recording.format as frames
+cimport gateway._rendering as rendering
 
 cdef class Recorded:
     cdef readonly object session
@@ -33,16 +33,18 @@ cdef class Recorder:
     cdef public bytearray _rows
     cdef public object _rows_of
     cdef public long _blobs
+    cdef public object _columns
+    cdef public object _masked
+    cdef public bytes _shown
+    cdef public str _status
+    cdef public bytes _status_line
     @cython.locals(line=bytes)
     cpdef rendered_operation(self, double time, int64_t number, bytes constant, parameters, formats)
-    @cython.locals(event=dict)
+    @cython.locals(line=bytes)
     cpdef ended(self, double time, int64_t number, str status, columns, masked, int64_t rows, int64_t size)
     cpdef commit(self)
-    @cython.locals(line=bytes)
-    cdef _gather(self, dict event)
+    cdef _gather(self, bytes line, dict kept)
     cdef _write_gathered(self)
-    @cython.locals(line=bytes)
-    cdef bytes _bounded(self, dict event)
     cdef _append_compressed(self, int kind, bytes payload, int64_t events)
     @cython.locals(frame=bytes)
     cdef _append(self, int kind, bytes payload, int64_t events, int flags)

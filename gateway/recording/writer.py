@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zstandard import ZstdCompressor
 
 import gateway.recording.events as lines
-import gateway.recording.format as frames
+import gateway.rendering as rendering
 from gateway.errors import RecordingFailed
 from gateway.model import Decision, Operation
 from gateway.recording import directory as directories
@@ -211,6 +211,12 @@ class Recorder:
         self._rows = bytearray()
         self._rows_of: int | tuple[int, Stream] = 0
         self._blobs = 0
+        # Of the last result: an application that runs the same again gets the same line but for numbers.
+        self._columns: Sequence[str] | None = None
+        self._masked: Sequence[str] = ()
+        self._shown = b""
+        self._status = ""
+        self._status_line = b'""'
         self._append(HEADER, header, 1, 0)
         self._sign(SIGNED_HEAD, {"time": self._clock()}, 0)
         self._write()
@@ -299,19 +305,16 @@ class Recorder:
         size: int,
     ) -> None:
         """As `result`, at ``time`` (unix seconds). Raises RecordingFailed."""
-        event: dict[str, object] = {
-            "event": "result",
-            "time": time,
-            "operation": number,
-            "status": status,
-            "rows": rows,
-            "size": size,
-        }
-        if columns is not None:
-            event["columns"] = columns
-        if masked:
-            event["masked"] = masked
-        self._gather(event)
+        if columns is not self._columns or masked is not self._masked:
+            self._shown = lines.result_columns(columns, masked)
+            self._columns, self._masked = columns, masked
+        if status != self._status:
+            self._status, self._status_line = status, lines.dumps(status)[:-1]
+        line = lines.result_line(time, number, self._status_line, rows, size, self._shown)
+        kept: dict[str, object] | None = None
+        if len(line) > MAX_PAYLOAD:
+            kept = {"event": "result", "time": time, "operation": number}
+        self._gather(line, kept)
 
     def rows(self, number: int, data: bytes) -> None:
         """Rows of operation ``number`` as the client got them, masked: whole messages. Raises RecordingFailed."""
@@ -338,11 +341,11 @@ class Recorder:
 
     def shown(self, time: float, channel: int, stream: Stream, data: bytes) -> None:
         """As `output`, with its own ``time`` (unix seconds): what is shown on a terminal is replayed as it came."""
-        self._gather(output_event(time, channel, stream, data))
+        self._gather_event(output_event(time, channel, stream, data))
 
     def happened(self, kind: str, /, **fields: object) -> None:
         """As `event`, gathered with others: in the kernel within 100 ms. Raises RecordingFailed."""
-        self._gather({"event": kind, "time": self._clock(), **fields})
+        self._gather_event({"event": kind, "time": self._clock(), **fields})
 
     def event(self, kind: str, /, **fields: object) -> None:
         """Anything else that happened (an approval, ...); fields are text, numbers or lists of them.
@@ -353,7 +356,7 @@ class Recorder:
         """
         if kind in ("opened", "closed") or fields.keys() & {"event", "time"}:
             raise ValueError(f"an event {kind!r} with {sorted(fields)} is the recorder's to write")
-        self._gather({"event": kind, "time": self._clock(), **fields})
+        self._gather_event({"event": kind, "time": self._clock(), **fields})
         self._write_gathered()
 
     def commit(self) -> Recorded:
@@ -427,11 +430,14 @@ class Recorder:
 
     # Frames
 
-    def _gather(self, event: dict[str, object]) -> None:
+    def _gather(self, line: bytes, kept: dict[str, object] | None) -> None:
+        """kept  None; or what stays of the event when its line, which no reader could be asked to hold, goes to a
+        blob of its own"""
         self._usable()
         if self._rows:
             self._write_gathered()
-        line = self._bounded(event)
+        if kept is not None:
+            line = self._outsourced(kept, line)
         if self._blobs:
             # A blob belongs to the event that follows it, so that one can't wait.
             self._append_compressed(GATHERED, line, 1)
@@ -441,6 +447,11 @@ class Recorder:
             self._gathered.append(line)
             self._gathered_size += len(line)
         self._touch()
+
+    def _gather_event(self, event: dict[str, object]) -> None:
+        line = lines.dumps(event)
+        kept: dict[str, object] = {key: event[key] for key in ("event", "time", "operation") if key in event}
+        self._gather(line, kept if len(line) > MAX_PAYLOAD else None)
 
     def _write_gathered(self) -> None:
         """Writes what is gathered in the order it came; rows always came last (see `_gather`)."""
@@ -460,13 +471,6 @@ class Recorder:
             blob = self._store_blob([data])
             return {"event": "output", "time": now, "channel": channel, "stream": stream, "data": blob}
         return {"event": "rows", "time": now, "operation": self._rows_of, "data": self._store_blob([data])}
-
-    def _bounded(self, event: dict[str, object]) -> bytes:
-        """The event's line; one that no reader could be asked to hold goes to a blob of its own."""
-        line = lines.dumps(event)
-        if len(line) <= MAX_PAYLOAD:
-            return line
-        return self._outsourced({key: event[key] for key in ("event", "time", "operation") if key in event}, line)
 
     def _outsourced(self, kept: dict[str, object], line: bytes) -> bytes:
         if not self._blobs:
@@ -502,7 +506,7 @@ class Recorder:
             self._append(kind, payload, events, 0)
 
     def _append(self, kind: int, payload: bytes, events: int, flags: int) -> None:
-        frame, self._chain = frames.pack_frame(self._chain, kind, flags, events, self._events, payload)
+        frame, self._chain = rendering.frame(self._chain, kind, flags, events, self._events, payload)
         self._queue(frame, events)
 
     def _sign(self, kind: int, body: dict[str, object], events: int) -> None:

@@ -14,7 +14,8 @@ from gateway.errors import RecordingFailed
 from gateway.model import Access, Address, Decision, Outcome, Principal, SqlOperation, Target, TargetTls, uuid7
 from gateway.recording import Recorder, Recordings, Report, SessionHeader, verify
 from gateway.recording.directory import path_of
-from gateway.recording.format import CHAIN_SIZE, MAGIC, PREFIX, PREFIX_SIZE
+from gateway.recording.format import CHAIN_SIZE, MAGIC, PREFIX_SIZE
+from gateway.rendering import PREFIX
 
 NOON = 1_795_003_200.0
 """2026-11-18 12:00 UTC."""

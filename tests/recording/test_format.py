@@ -9,17 +9,17 @@ from recording.made import KEY, PUBLIC
 
 from gateway.recording.format import (
     CHAIN_SIZE,
-    PREFIX,
     PREFIX_SIZE,
     SIGNATURE_SIZE,
     SIGNED_HEAD,
-    pack_frame,
     pack_prefix,
     pack_signed_frame,
     parse_session,
     prefix_is_whole,
     signed_message,
 )
+from gateway.rendering import PREFIX
+from gateway.rendering import frame as pack_frame
 
 
 def test_a_frame_is_its_prefix_its_payload_and_the_chain() -> None:

@@ -30,9 +30,9 @@ from gateway.recording.format import (
     OPERATION,
     SIGNED_HEAD,
     ZSTD,
-    pack_frame,
 )
 from gateway.recording.reader import Blob, Event, Recording, read_blob
+from gateway.rendering import frame as pack_frame
 
 OPENED = b'{"event":"opened","time":1}\n'
 HEAD = b'{"time":1}\n' + bytes(64)

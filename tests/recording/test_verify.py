@@ -22,12 +22,12 @@ from gateway.recording.format import (
     END,
     MAGIC,
     OPERATION,
-    PREFIX,
     PREFIX_SIZE,
     SIGNED_HEAD,
-    pack_frame,
     pack_signed_frame,
 )
+from gateway.rendering import PREFIX
+from gateway.rendering import frame as pack_frame
 
 
 @pytest.fixture(scope="module")

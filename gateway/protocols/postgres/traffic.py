@@ -227,7 +227,8 @@ class Traffic:
         out, self._relay.to_server = self._relay.to_server, []
         try:
             recorded = self._corridor.commit()
-            if isinstance(recorded, Deferred):
+            # The first half is for speed: to be no Deferred takes isinstance as long as all the rest here.
+            if type(recorded) is not Recorded and isinstance(recorded, Deferred):
                 self._syncing = self._committing = True
                 recorded.addCallbacks(self._synced, self._failed, callbackArgs=(out,))
                 self._turn()
