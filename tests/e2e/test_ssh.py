@@ -334,10 +334,10 @@ def test_an_agent_is_not_lent(gateway: SshOstiary) -> None:
     assert "request=agent" in last_recording(gateway)
 
 
-def test_subsystems_that_move_files_are_refused(gateway: SshOstiary) -> None:
-    result = gateway.ssh("sftp", options=["-s"])
+def test_a_subsystem_that_the_target_does_not_have(gateway: SshOstiary) -> None:
+    result = gateway.ssh("netconf", options=["-s"])
     assert result.returncode == 126
-    assert b"ostiary: permission denied" in result.stderr
+    assert b"ostiary: the target refuses this" in result.stderr
 
 
 # --- who comes in ---

@@ -12,19 +12,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import asyncssh
 import structlog
+from asyncssh.channel import SSHChannel
 from asyncssh.constants import EXTENDED_DATA_STDERR
 
-from gateway.errors import GatewayError, Unapproved
-from gateway.model import Denial, SshOperation, Verdict
+from gateway.errors import GatewayError, PeerError, Unapproved
+from gateway.model import SshOperation, Verdict
 from gateway.protocols.ssh import errors
 from gateway.protocols.ssh import operation as operations
-from gateway.protocols.ssh.transport import LINGER, CallerChannel, TargetChannel
+from gateway.protocols.ssh.commands import scp
+from gateway.protocols.ssh.operation import Carrier
+from gateway.protocols.ssh.paths import PathRefused
+from gateway.protocols.ssh.scp import ScpRelay, at_target
+from gateway.protocols.ssh.sftp import SftpRelay
+from gateway.protocols.ssh.transfer import LocatorChannel, Transfer
+from gateway.protocols.ssh.transport import LINGER, CallerChannel, TargetChannel, Terminal
 from gateway.protocols.ssh.typed import Typed
 from gateway.recording import Recorded
 from gateway.recording.events import Stream
@@ -36,9 +43,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-NOT_CARRIED: Final = frozenset({"sftp", "scp"})
-"""What would move files unseen: refused whatever policy says, until each of its actions is decided."""
-
 
 def _operation(request: str, argument: bytes, channel: int) -> SshOperation:
     if request == "exec":
@@ -48,13 +52,18 @@ def _operation(request: str, argument: bytes, channel: int) -> SshOperation:
     return operations.shell(channel)
 
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
-    """RFC 4254 section 6.2. ``size``: columns, rows, and both in pixels."""
+class _Reading:
+    """Reading from one side of a channel, stopped while anybody has a reason."""
 
-    name: str
-    size: tuple[int, int, int, int]
-    modes: dict[int, int]
+    def __init__(self) -> None:
+        self.side: SSHChannel[bytes] | None = None
+        self._reasons: set[str] = set()
+
+    def stop(self, reason: str, stopped: bool = True) -> None:
+        before = bool(self._reasons)
+        (self._reasons.add if stopped else self._reasons.discard)(reason)
+        if self.side is not None and bool(self._reasons) is not before:
+            (self.side.pause_reading if self._reasons else self.side.resume_reading)()
 
 
 class Channel(asyncssh.SSHServerSession[bytes]):
@@ -62,7 +71,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def __init__(self, traffic: Traffic, number: int) -> None:
         self.number = number
-        self.grant = ""
+        self._grant = ""
         self._traffic = traffic
         self._caller: CallerChannel | None = None
         self._target: TargetChannel | None = None
@@ -71,6 +80,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._over = False
         self._early: list[Callable[[], None]] = []
         self._woken: asyncio.Future[None] | None = None
+        self._from_caller, self._from_target = _Reading(), _Reading()
+        self._transfer: Transfer | None = None
         self._typed = Typed()
         self._operation = 0
         self._received = sha256()
@@ -90,11 +101,14 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         """Something runs that doesn't wait for keys: silence doesn't mean that nobody needs it."""
         return self._asking.waiting or (self._started and not self._over and self._terminal is None)
 
+    def runs_by(self, grant: str) -> bool:
+        return grant == self._grant or (self._transfer is not None and grant in self._transfer.grants)
+
     # --- what the caller asks for -----------------------------------------------------------------------------
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         assert isinstance(chan, CallerChannel)
-        self._caller = chan
+        self._caller = self._from_caller.side = chan
 
     def pty_requested(self, term_type: str, term_size: tuple[int, int, int, int], term_modes: object) -> bool:
         assert isinstance(term_modes, dict)
@@ -130,10 +144,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         verdict = await self._verdict(operation, request.encode() + b" " + argument)
         if self._is_over():
             return
-        self._operation, self.grant = verdict.number, verdict.grant
+        self._operation, self._grant = verdict.number, verdict.grant
         denial = verdict.denial
-        if denial is None and operation.request in NOT_CARRIED:
-            denial = Denial("permission denied: files are not carried in this version", "")
         recorded = await traffic.committed()
         if self._is_over():
             return
@@ -142,9 +154,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._finish(errors.denied(denial, terminal=self._terminal is not None), errors.DENIED)
             return
         try:
-            target = await self._open(recorded, request, argument)
-        except asyncssh.ChannelOpenError as error:
-            words = [f"the target refuses this: {error.reason}"]
+            target = await self._open(recorded, operation, request, argument)
+        except (asyncssh.ChannelOpenError, PeerError, PathRefused) as error:
+            why = error.reason if isinstance(error, asyncssh.ChannelOpenError) else str(error)
+            words = [f"the target refuses this: {why}"]
             self._status = "refused by the target"
             self._finish(errors.stderr(words, terminal=self._terminal is not None), errors.DENIED)
             return
@@ -176,32 +189,44 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         woken, self._woken = self._woken, None
         if woken is not None and not woken.done():
             woken.set_result(None)
+        if self._transfer is not None:
+            self._transfer.go_on()
 
     def _tell(self, text: str, hint: str) -> None:
         self._say(errors.stderr([text, hint], terminal=self._terminal is not None))
 
-    async def _open(self, recorded: Recorded, request: str, argument: bytes) -> TargetChannel:
-        """The same at the target. ``recorded`` proves that it is in the recording. Raises ChannelOpenError."""
+    async def _open(self, recorded: Recorded, operation: SshOperation, request: str, argument: bytes) -> TargetChannel:
+        """The same at the target. ``recorded`` proves that it is in the recording.
+
+        Raises ChannelOpenError when the target refuses, PeerError when what moves files there is not understood.
+        """
         caller = self._caller
         assert caller is not None, "only an open channel asks"
-        target = self._target = TargetChannel(self._traffic.upstream.connection)
-        terminal = self._terminal
-        await target.create(
+        connection = self._traffic.upstream.connection
+        if operation.request == "sftp":
+            self._moves_files("sftp", SftpRelay())
+        elif operation.request == "scp":
+            command = scp(operation.argv)
+            assert command is not None, "its words made it scp"
+            locator = await LocatorChannel.open(connection)
+            self._moves_files("scp", ScpRelay(command, locator.home, resolve=True), locator)
+            argument = at_target(command, locator.home).command().encode("utf-8", "surrogateescape")
+        target = self._target = self._from_target.side = TargetChannel(connection)
+        await target.request(
             lambda: _TargetSide(self),
-            argument if request == "exec" else None,  # type: ignore[arg-type]  # bytes go out as they are
-            argument if request == "subsystem" else None,  # type: ignore[arg-type]  # as above
-            dict(caller.environment),
-            terminal is not None,
-            terminal.name if terminal is not None else None,
-            terminal.size if terminal is not None else None,
-            terminal.modes if terminal is not None else {},
-            False,
-            None,
-            None,
-            False,
-            False,
+            command=argument if request == "exec" else None,
+            subsystem=argument if request == "subsystem" else None,
+            environment=caller.environment,
+            terminal=self._terminal,
         )
         return target
+
+    def _moves_files(
+        self, carrier: Carrier, relay: SftpRelay | ScpRelay, locator: LocatorChannel | None = None
+    ) -> None:
+        # Bytes of a protocol: a terminal would change them, and what they are would not be what was decided.
+        self._terminal = None
+        self._transfer = Transfer(carrier, relay, self.number, self._traffic.corridor, self._asking, self, locator)
 
     def _begun(self) -> None:
         assert self._caller is not None, "an open channel"
@@ -225,18 +250,25 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         try:
             self._sizes["input"] += len(data)
             self._traffic.corridor.active()
+            if self._transfer is not None:
+                self._transfer.from_caller(data)
+                return
             if self._terminal is not None:
                 self._typed.keys(data)
             else:
                 self._received.update(data)
             target.write(data)
-        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
-            self._traffic.end(error)
+        except Exception as error:  # noqa: BLE001  # whatever it was, nothing more may be let through
+            self.broken(error)
 
     def eof_received(self) -> bool:
-        target = self._target
-        if target is not None and target.is_open:
-            target.write_eof()
+        try:
+            if self._transfer is not None:
+                self._transfer.caller_ends()
+            else:
+                self.end_of_input()
+        except Exception as error:  # noqa: BLE001  # as above
+            self.broken(error)
         return True
 
     def from_target(self, data: bytes, datatype: int | None) -> None:
@@ -244,9 +276,40 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._over or caller is None or not caller.is_open:
             return
         try:
+            if self._transfer is not None and datatype is None:
+                self._traffic.corridor.active()
+                self._transfer.from_target(data)
+                return
             self._record(data, "stdout" if datatype is None else "stderr")
             caller.write(data, datatype)
-        except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
+        except Exception as error:  # noqa: BLE001  # as above
+            self.broken(error)
+
+    # What a transfer of files does with the channel (`gateway.protocols.ssh.transfer.Ends`).
+
+    def to_caller(self, data: bytes) -> None:
+        if self._caller is not None and self._caller.is_open:
+            self._sizes["stdout"] += len(data)
+            self._caller.write(data)
+
+    def to_target(self, data: bytes) -> None:
+        if self._target is not None and self._target.is_open:
+            self._target.write(data)
+
+    def end_of_input(self) -> None:
+        if self._target is not None and self._target.is_open:
+            self._target.write_eof()
+
+    def hold(self, *, caller: bool, target: bool) -> None:
+        self._from_caller.stop("files", caller)
+        self._from_target.stop("files", target)
+
+    def broken(self, error: BaseException) -> None:
+        """A peer that breaks a protocol of files ends this channel, all else the session."""
+        if self._transfer is not None and isinstance(error, PeerError):
+            self._status = f"broken: {error}"
+            self._finish(errors.lines(error, terminal=False), 1)
+        else:
             self._traffic.end(error)
 
     def _record(self, data: bytes, stream: Stream) -> None:
@@ -262,20 +325,19 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         corridor.output(self.number, stream, data, interactive=True)
 
     def pause_writing(self) -> None:
-        if self._target is not None:
-            self._target.pause_reading()
+        self._caller_is_full(True)
 
     def resume_writing(self) -> None:
-        if self._target is not None:
-            self._target.resume_reading()
+        self._caller_is_full(False)
 
-    def target_pauses(self) -> None:
-        if self._caller is not None:
-            self._caller.pause_reading()
+    def _caller_is_full(self, full: bool) -> None:
+        self._from_target.stop("caller", full)
+        if self._transfer is not None:
+            # Answers to what it asks can be ours.
+            self._from_caller.stop("caller", full)
 
-    def target_resumes(self) -> None:
-        if self._caller is not None:
-            self._caller.resume_reading()
+    def target_is_full(self, full: bool) -> None:
+        self._from_caller.stop("target", full)
 
     # --- while it runs ----------------------------------------------------------------------------------------
 
@@ -341,6 +403,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             caller.behind_data(caller.close)
         self._ended()
 
+    def awaits_end(self) -> bool:
+        caller = self._caller
+        if self._over or self._target is None or caller is None:
+            return False
+        asyncio.get_running_loop().call_later(LINGER, caller.close)
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller closed the channel, or is gone."""
         self._caller = None
@@ -389,6 +458,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             return
         self._over = True
         self._traffic.left(self)
+        if self._transfer is not None:
+            try:
+                self._transfer.finish()
+            except GatewayError as error:
+                self._traffic.end(error)
         if not self._operation:
             return
         fields: dict[str, object] = {"channel": self.number, "status": self._status, **self._sizes}
@@ -422,10 +496,10 @@ class _TargetSide(asyncssh.SSHClientSession[bytes]):
         return True
 
     def pause_writing(self) -> None:
-        self._channel.target_pauses()
+        self._channel.target_is_full(True)
 
     def resume_writing(self) -> None:
-        self._channel.target_resumes()
+        self._channel.target_is_full(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._channel.target_lost()

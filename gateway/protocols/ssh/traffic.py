@@ -60,7 +60,7 @@ class Traffic:
         return not any(channel.is_busy for channel in self._channels.values())
 
     def _runs_by(self, grant: str) -> bool:
-        return any(channel.grant == grant for channel in self._channels.values())
+        return any(channel.runs_by(grant) for channel in self._channels.values())
 
     # --- channels ---------------------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@ import asyncio
 import copy
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Protocol, cast
 
 import asyncssh
@@ -178,7 +180,10 @@ class ChannelOwner(Protocol):
         """Whether the channel's environment may have that."""
 
     def wants_out(self) -> None:
-        """The caller closed the channel, or interrupts, while it waits for an answer."""
+        """The caller interrupts while it waits for an answer."""
+
+    def awaits_end(self) -> bool:
+        """The caller closed the channel when all was said but how it ended: whether that will come."""
 
 
 class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
@@ -186,6 +191,8 @@ class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
 
     pending = False
     """Whether a shell, command or subsystem waits for `answer`."""
+
+    _held_close = False
 
     def __init__(self, connection: CallerConnection) -> None:
         super().__init__(
@@ -270,7 +277,20 @@ class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
         if self.pending:
             # What was sent ahead has nowhere to go, and must not keep the channel.
             self._recv_buf = []
+        elif self._send_state in ("eof_pending", "eof") and self.owner.awaits_end():
+            # OpenSSH's client closes a channel on which both sides have said EOF, and still takes the exit status.
+            packet.check_end()
+            self._held_close = True
+            return
         super()._process_close(pkttype, pktid, packet)
+
+    def _close_send(self) -> None:
+        super()._close_send()
+        if self._held_close:
+            self._held_close = False
+            self._recv_state = "close_pending"
+            self._recv_buf = []
+            self._loop.call_soon(self._flush_recv_buf)
 
     _packet_handlers = SSHServerChannel._packet_handlers | {
         MSG_CHANNEL_REQUEST: _process_request,
@@ -290,6 +310,33 @@ class TargetChannel(_PacedChannel, SSHClientChannel[bytes]):
         self._delivered: deque[Callable[[], None]] = deque()
         super().__init__(connection, connection._loop, "replace", None, "strict", WINDOW, MAX_PACKET)
 
+    async def request(
+        self,
+        factory: Callable[[], asyncssh.SSHClientSession[bytes]],
+        *,
+        command: bytes | None = None,
+        subsystem: bytes | None = None,
+        environment: Mapping[bytes, bytes] = MappingProxyType({}),
+        terminal: Terminal | None = None,
+    ) -> None:
+        """Open the channel and ask for a command, a subsystem, or else a shell. Raises ChannelOpenError."""
+        of = terminal or Terminal("", (0, 0, 0, 0), {})
+        await self.create(
+            factory,
+            command,  # type: ignore[arg-type]  # bytes go out as they are
+            subsystem,  # type: ignore[arg-type]  # as above
+            dict(environment),
+            terminal is not None,
+            of.name,
+            of.size,
+            of.modes,
+            False,
+            None,
+            None,
+            False,
+            False,
+        )
+
     def after_data(self, act: Callable[[], None]) -> None:
         """Do that once all data that has come so far was handed on."""
         self._delivered.append(act)
@@ -304,6 +351,15 @@ class TargetChannel(_PacedChannel, SSHClientChannel[bytes]):
             self._delivered.popleft()()
 
     _packet_handlers = SSHClientChannel._packet_handlers | {MSG_CHANNEL_REQUEST: _PacedChannel._process_request}
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """RFC 4254 section 6.2. ``size``: columns, rows, and both in pixels."""
+
+    name: str
+    size: tuple[int, int, int, int]
+    modes: dict[int, int]
 
 
 class Login(Protocol):
