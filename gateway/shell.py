@@ -54,12 +54,14 @@ class Command:
     shell     what of a shell's language it uses; not empty if and only if ``words`` is None
     commands  the words of each simple command in it, without redirections; None where they are not certain
     resolved  the whole with quotes resolved and single blanks; None where that is not certain
+    wild      it is a pattern with wildcards
     """
 
     words: tuple[str, ...] | None
     shell: frozenset[str]
     commands: tuple[tuple[str, ...], ...] | None
     resolved: str | None
+    wild: bool = False
 
 
 @lru_cache(maxsize=128)
@@ -89,6 +91,7 @@ class _Reader:
         self._pattern = pattern
         self._word: list[str] | None = None
         self._quoted = False
+        self._wild = False
         self.tokens: list[tuple[str | None, str]] = []
         self._simple: list[list[str]] = [[]]
         self._target = False
@@ -130,6 +133,7 @@ class _Reader:
             shell=shell,
             commands=None if unsure else commands,
             resolved=None if unsure else " ".join(word if word is not None else sign for word, sign in self.tokens),
+            wild=self._wild,
         )
 
     def _add(self, text: str) -> None:
@@ -232,6 +236,7 @@ class _Reader:
 
     def _plain(self, character: str) -> None:
         if self._pattern and character in "*?":
+            self._wild = True
             self._add(ANY if character == "*" else ONE)
             return
         if character in _ANYWHERE:

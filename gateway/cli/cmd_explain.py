@@ -14,7 +14,7 @@ from gateway.cli.options import caller_options, config_option, json_option
 
 if TYPE_CHECKING:
     from gateway.cli.offline import Shown
-    from gateway.model import Factor, PrincipalKind, SqlOperation
+    from gateway.model import Factor, Operation, PrincipalKind, SqlOperation, SshOperation
     from gateway.policy import Explanation
 
 
@@ -37,6 +37,13 @@ def _time(_context: click.Context, _parameter: click.Parameter, value: str | Non
 @click.option("--target", required=True, help="The target's name.")
 @click.option("--database", help="Default: the target's name.")
 @click.option("--sql", help="The statement; `-` reads standard input. Without it: the connection itself.")
+@click.option("--login", help="The login at an SSH target. Default: the first of the credentials that fit.")
+@click.option(
+    "--ssh",
+    metavar="REQUEST",
+    help="What is asked for over SSH: shell, 'exec COMMAND', sftp, 'read PATH', 'write PATH', 'list PATH', "
+    "'forward HOST:PORT', 'env NAME=VALUE', ...",
+)
 @config_option
 @json_option
 def explain(
@@ -49,6 +56,8 @@ def explain(
     target: str,
     database: str | None,
     sql: str | None,
+    login: str | None,
+    ssh: str | None,
     config_path: Path,
     as_json: bool,
 ) -> None:
@@ -61,7 +70,7 @@ def explain(
     from gateway.cli.output import say, say_json
     from gateway.config import load
     from gateway.errors import GatewayError
-    from gateway.model import Access, Principal
+    from gateway.model import Access, Principal, SqlOperation
     from gateway.policy import load_snapshot
     from gateway.policy.explain import explain as explained
 
@@ -74,19 +83,30 @@ def explain(
     if to is None:
         known = ", ".join(sorted(one.name for one in config.targets)) or "none"
         raise GatewayError(f"there is no target {target}: callers are refused", hint=f"targets are: {known}")
-    role = role_of(who, to)
+    of_ssh = to.protocol == "ssh"
+    if any((sql, database) if of_ssh else (ssh, login)):
+        mend = "--ssh and --login" if of_ssh else "--sql and --database"
+        raise GatewayError(f"{target} speaks {to.protocol}", hint=f"write {mend}, or name another target")
+    role = role_of(who, to, login or "")
     if role is None:
         raise GatewayError(
-            f"no credential of {target} fits {principal}: it is refused, whatever policy says",
+            f"no credential of {target} fits {principal}{(login and f' and the login {login}') or ''}: it is refused, "
+            "whatever policy says",
             hint="add one to the target's credentials, or name the right --groups",
         )
-    access = Access(who, to, database or target, role, address)
+    access = Access(who, to, "" if of_ssh else database or target, role, address)
     assumed = Assumed(snapshot)
     text = sys.stdin.read() if sql == "-" else sql
-    operation = None if text is None else assumed.read(text, access)
+    operation: Operation | None = None
+    if ssh is not None:
+        operation = _request(ssh)
+    elif text is not None:
+        operation = assumed.read(text, access)
     found = explained(snapshot, access, operation, moment)
-    refusal = None if operation is None else assumed.refusal(operation, access)
-    columns = None if operation is None or text is None else assumed.columns(text, operation, access)
+    refusal, columns = None, None
+    if text is not None and isinstance(operation, SqlOperation):
+        refusal = assumed.refusal(operation, access)
+        columns = assumed.columns(text, operation, access)
     outcome = found.decision.outcome.value
     if outcome == "deny":
         refusal = None
@@ -94,14 +114,15 @@ def explain(
     if as_json:
         say_json(_described(found, operation, role, refusal, unshown, ASSUMED, columns))
         return
+    where = f"{target}, database {access.database}, as {role}" if not of_ssh else f"{target} as {role}"
     if operation is None:
-        say(f"{principal} connects to {target}, database {access.database}, as {role}")
+        say(f"{principal} connects to {where}")
     else:
-        say(f"{principal} on {target}, database {access.database}, as {role}: {operation.normalised}")
-        for name in ("verbs", "relations", "functions", "labels"):
-            values: frozenset[str] = getattr(operation, name)
+        say(f"{principal} on {where}: {operation.normalised}")
+        for name in ("verbs", "relations", "functions", "labels", "shell"):
+            values: frozenset[str] = getattr(operation, name, frozenset())
             if values:
-                say(f"  {name}: {', '.join(sorted(values))}")
+                say(f"  {'uses of a shell' if name == 'shell' else name}: {', '.join(sorted(values))}")
     if refusal is not None:
         though = "policy allows it" if outcome == "allow" else "it could be approved"
         say(f"REFUSED, though {though}, since masks could be evaded: {refusal}")
@@ -110,8 +131,19 @@ def explain(
     say(str(found))
     for number, column in enumerate(columns or (), 1):
         say(f"column {number}{' and more' if column.many else ''}: {_origin(column)}")
-    if operation is not None:
+    if isinstance(operation, SqlOperation):
         say(f"Note: {ASSUMED}.")
+
+
+def _request(text: str) -> SshOperation:
+    from gateway.errors import GatewayError
+    from gateway.protocols.ssh.operation import written
+
+    try:
+        return written(text)
+    except ValueError as error:
+        problem, _, mend = str(error).partition("; ")
+        raise GatewayError(f"--ssh {text!r} {problem}", hint=mend) from None
 
 
 def _origin(column: Shown) -> str:
@@ -126,13 +158,14 @@ def _origin(column: Shown) -> str:
 
 def _described(
     found: Explanation,
-    operation: SqlOperation | None,
+    operation: Operation | None,
     role: str,
     refusal: str | None,
     unshown: str | None,
     assumed: str,
     columns: tuple[Shown, ...] | None,
 ) -> dict[str, object]:
+    from gateway.model import SqlOperation, SshOperation
     from gateway.policy.explain import describe
 
     decision = found.decision
@@ -177,35 +210,58 @@ def _described(
             "ends_with_identity": found.limits.ends_with_identity,
         },
     }
-    if operation is not None:
-        described["operation"] = {
-            "normalised": operation.normalised,
-            "digest": operation.digest,
-            "verbs": sorted(operation.verbs),
-            "relations": sorted(operation.relations),
-            "functions": sorted(operation.functions),
-            "labels": sorted(operation.labels),
-            "without_where": operation.without_where,
-            "uses": [
-                {
-                    "kind": use.kind,
-                    "place": use.place,
-                    "labels": sorted(use.labels),
-                    "columns": use.columns,
-                    "count": use.count,
-                }
-                for use in operation.uses or ()
-            ],
-            "columns": columns
-            and [
-                {
-                    "sources": column.sources,
-                    "many": column.many,
-                    "labels": sorted(column.labels),
-                    "method": describe(column.method),
-                }
-                for column in columns
-            ],
-        }
+    if isinstance(operation, SshOperation):
+        described["operation"] = _asked(operation)
+    elif isinstance(operation, SqlOperation):
+        described["operation"] = _stated(operation, columns)
         described["assumed"] = assumed
     return described
+
+
+def _asked(operation: SshOperation) -> dict[str, object]:
+    return {
+        "request": operation.request,
+        "normalised": operation.normalised,
+        "digest": operation.digest,
+        "verbs": sorted(operation.verbs),
+        "argv": operation.argv,
+        "shell": sorted(operation.shell),
+        "subsystem": operation.subsystem,
+        "files": [{"action": use.action, "path": use.path} for use in operation.files],
+        "destination": operation.destination,
+        "variable": operation.variable,
+    }
+
+
+def _stated(operation: SqlOperation, columns: tuple[Shown, ...] | None) -> dict[str, object]:
+    from gateway.policy.explain import describe
+
+    return {
+        "normalised": operation.normalised,
+        "digest": operation.digest,
+        "verbs": sorted(operation.verbs),
+        "relations": sorted(operation.relations),
+        "functions": sorted(operation.functions),
+        "labels": sorted(operation.labels),
+        "without_where": operation.without_where,
+        "uses": [
+            {
+                "kind": use.kind,
+                "place": use.place,
+                "labels": sorted(use.labels),
+                "columns": use.columns,
+                "count": use.count,
+            }
+            for use in operation.uses or ()
+        ],
+        "columns": columns
+        and [
+            {
+                "sources": column.sources,
+                "many": column.many,
+                "labels": sorted(column.labels),
+                "method": describe(column.method),
+            }
+            for column in columns
+        ],
+    }

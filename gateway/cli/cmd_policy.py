@@ -29,6 +29,7 @@ def test(context: click.Context, files: tuple[Path, ...], config_path: Path, as_
     from gateway.cli.output import say, say_json
     from gateway.config import load
     from gateway.policy import load_cases, load_snapshot, run_cases
+    from gateway.protocols.ssh.operation import written
 
     config = load(config_path)
     snapshot = load_snapshot(config.policy_files, config.targets, 0, config.masking.keys)
@@ -38,7 +39,13 @@ def test(context: click.Context, files: tuple[Path, ...], config_path: Path, as_
         (file, result)
         for file, cases in found
         for result in run_cases(
-            cases, snapshot, config.targets, analyse=Assumed(snapshot).read, role_of=role_of, now=now
+            cases,
+            snapshot,
+            config.targets,
+            analyse=Assumed(snapshot).read,
+            request=written,
+            role_of=role_of,
+            now=now,
         )
     ]
     failed = [result for _, result in results if not result.passed]

@@ -82,9 +82,9 @@ class Assumed:
         return guard(operation, hidden) if hidden else None
 
 
-def role_of(principal: Principal, target: Target) -> str | None:
-    """`gateway.policy.cases.RoleOf`."""
-    credential = credential_for(target, principal)
+def role_of(principal: Principal, target: Target, login: str = "") -> str | None:
+    """`gateway.policy.cases.RoleOf`; ``login`` is the one that was asked for (empty: the first there is)."""
+    credential = credential_for(target, principal, login)
     return None if credential is None else credential.user
 
 

@@ -9,8 +9,8 @@
         expect: deny
         rules: [nobody destroys]
 
-What a statement means is `gateway.sql`'s to say, which role a principal gets `gateway.upstreams`'; both are passed in,
-since rooms on one floor don't know each other.
+What a statement means is `gateway.sql`'s to say, what a request means `gateway.protocols.ssh`'s, which role a principal
+gets `gateway.upstreams`'; all are passed in, since this room doesn't know them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ from gateway.policy.snapshot import Snapshot
 Analyse = Callable[[str, Access], Operation]
 """A statement's text and who runs it where -> the operation that policy decides on."""
 
+Request = Callable[[str], Operation]
+"""A request as people write it (``exec uptime``) -> the operation; raises ValueError with the mend."""
+
 RoleOf = Callable[[Principal, Target], str | None]
 """The role at the target that a principal logs in with; None when no credential fits it."""
 
 
 class Case(Section, frozen=True, kw_only=True):
-    """Who does what, and what should come of it. Without ``sql`` it is about the connection."""
+    """Who does what, and what should come of it. Without ``sql`` and ``ssh`` it is about the connection."""
 
     name: Text
     principal: Text
@@ -52,7 +55,10 @@ class Case(Section, frozen=True, kw_only=True):
     """Default: the target's name, as a client that names only the target gets it."""
     role: Text | None = None
     """Default: the user of the first of the target's credentials that fits."""
+    login: Text | None = None
+    """The same, for SSH."""
     sql: Annotated[str, Meta(min_length=1)] | None = None
+    ssh: Annotated[str, Meta(min_length=1)] | None = None
     expect: Literal["allow", "deny", "approve"]
     rules: tuple[Text, ...] | None = None
     """The names of exactly those entries that make the decision; [] when nothing allows it."""
@@ -60,6 +66,10 @@ class Case(Section, frozen=True, kw_only=True):
     """Label -> how its values are shown."""
 
     def __post_init__(self) -> None:
+        if self.sql is not None and self.ssh is not None:
+            raise ValueError("has both `sql` and `ssh`; write two cases")
+        if self.role is not None and self.login is not None:
+            raise ValueError("has both `role` and `login`, which is the role at an SSH target; write one")
         for method in (self.masks or {}).values():
             method_of(method)
 
@@ -94,34 +104,51 @@ def run_cases(
     targets: Sequence[Target],
     *,
     analyse: Analyse,
+    request: Request,
     role_of: RoleOf,
     now: float,
 ) -> tuple[CaseResult, ...]:
     """Decide each case, in order. ``now`` (unix seconds) is for those that don't say when they are."""
     by_name = {target.name: target for target in targets}
-    return tuple(_run(case, snapshot, by_name.get(case.target), analyse, role_of, now) for case in cases)
+    return tuple(_run(case, snapshot, by_name.get(case.target), analyse, request, role_of, now) for case in cases)
 
 
 def _run(
-    case: Case, snapshot: Snapshot, target: Target | None, analyse: Analyse, role_of: RoleOf, now: float
+    case: Case,
+    snapshot: Snapshot,
+    target: Target | None,
+    analyse: Analyse,
+    request: Request,
+    role_of: RoleOf,
+    now: float,
 ) -> CaseResult:
     moment = now if case.at is None else case.at.timestamp()
     access = None if target is None else _access(case, target, role_of, moment)
     if access is None:
         # An unknown target, or one that no credential leads to, is a no (policy.md, semantics 2).
         return CaseResult(case.name, refused := Decision(Outcome.DENY), tuple(_differences(case, refused)))
-    if case.sql is None:
-        decision = snapshot.admits(access, moment)
-    else:
+    section = "ssh" if access.target.protocol == "ssh" else "sql"
+    if (case.sql if section == "ssh" else case.ssh) is not None:
+        problem = f"{case.target} speaks {access.target.protocol}; write `{section}`, or name another target"
+        return CaseResult(case.name, Decision(Outcome.DENY), (problem,))
+    if case.sql is not None:
         decision = snapshot.decide(access, analyse(case.sql, access), moment)
+    elif case.ssh is not None:
+        try:
+            decision = snapshot.decide(access, request(case.ssh), moment)
+        except ValueError as error:
+            return CaseResult(case.name, Decision(Outcome.DENY), (f"`{case.ssh}` {error}",))
+    else:
+        decision = snapshot.admits(access, moment)
     problems = (*_differences(case, decision), *_mask_differences(case, snapshot, access))
     return CaseResult(case.name, decision, problems)
 
 
 def _access(case: Case, target: Target, role_of: RoleOf, moment: float) -> Access | None:
     principal = Principal(case.principal, case.kind, frozenset(case.groups), frozenset(case.factors), moment)
-    role = case.role or role_of(principal, target)
-    return None if role is None else Access(principal, target, case.database or target.name, role, case.from_)
+    role = case.role or case.login or role_of(principal, target)
+    database = "" if target.protocol == "ssh" else case.database or target.name
+    return None if role is None else Access(principal, target, database, role, case.from_)
 
 
 def _differences(case: Case, decision: Decision) -> list[str]:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gateway.detectors import SHIPPED, OwnDetector
 from gateway.errors import ConfigError, Problem
 from gateway.model import ApprovalTerms, Method, Target
 from gateway.policy import conditions as when
+from gateway.policy import requests as asked
 from gateway.policy import schema
+from gateway.policy.commands import CommandPatterns
 from gateway.policy.digest import digest
 from gateway.policy.entries import (
     EVERYONE,
@@ -28,7 +31,10 @@ from gateway.policy.entries import (
     Terms,
 )
 from gateway.policy.globs import Globs, is_glob, names_nobody
+from gateway.policy.paths import PathGlobs
 from gateway.policy.snapshot import REDACT, Snapshot
+from gateway.ssh_requests import CARRIERS
+from gateway.ssh_requests import ORDINARY as ORDINARY_REQUESTS
 from gateway.verbs import BY_NAME, FREE, VERBS
 
 ORDINARY = frozenset(VERBS) - BY_NAME
@@ -183,15 +189,17 @@ def _allow(entry: schema.AllowEntry, file: str, path: Path, world: _World) -> Co
             operation.append(when.WithoutWhere(sql.without_where))
         if sql.functions is not None:
             trusts = when.TrustedFunctions.of(sql.functions)
+    if entry.ssh is not None:
+        operation += _covering(entry.ssh)
     return CompiledEntry(
         effect="allow",
         name=entry.name,
         file=file,
         path=path,
-        access=_access(entry, file, path, world, unknown=False) + _connection(sql),
+        access=_access(entry, file, path, world, unknown=False) + _connection(entry),
         clock=_clock(entry),
         operation=tuple(operation),
-        has_sql=sql is not None,
+        section=_section(entry),
         trusts=trusts,
         terms=_terms(entry.session),
     )
@@ -203,10 +211,10 @@ def _deny(entry: schema.DenyEntry, file: str, path: Path, world: _World) -> Comp
         name=entry.name,
         file=file,
         path=path,
-        access=_access(entry, file, path, world, unknown=True) + _connection(entry.sql),
+        access=_access(entry, file, path, world, unknown=True) + _connection(entry),
         clock=_clock(entry),
-        operation=_restricted(entry.sql, file, path, world),
-        has_sql=entry.sql is not None,
+        operation=_restricted(entry.sql, file, path, world) + _naming(entry.ssh),
+        section=_section(entry),
         message=entry.message,
         observe=entry.observe,
     )
@@ -219,10 +227,10 @@ def _approve(entry: schema.ApproveEntry, file: str, path: Path, world: _World) -
         name=entry.name,
         file=file,
         path=path,
-        access=_access(entry, file, path, world, unknown=True) + _connection(entry.sql),
+        access=_access(entry, file, path, world, unknown=True) + _connection(entry),
         clock=_clock(entry),
-        operation=_restricted(entry.sql, file, path, world),
-        has_sql=entry.sql is not None,
+        operation=_restricted(entry.sql, file, path, world) + _naming(entry.ssh),
+        section=_section(entry),
         terms=_terms(entry.session),
         message=entry.message,
         observe=entry.observe,
@@ -309,14 +317,99 @@ def _access(
     return tuple(found)
 
 
-def _connection(sql: schema.Sql | None) -> tuple[when.AccessCondition, ...]:
-    """The sql conditions that are fixed for a session."""
+def _section(entry: schema.Entry) -> Literal["sql", "ssh"] | None:
+    return "sql" if entry.sql is not None else "ssh" if entry.ssh is not None else None
+
+
+def _connection(entry: schema.Entry) -> tuple[when.AccessCondition, ...]:
+    """The conditions of its section that are fixed for a session."""
     found: list[when.AccessCondition] = []
-    if sql is not None and sql.databases is not None:
-        found.append(when.DatabaseNamed(Globs.of(sql.databases)))
-    if sql is not None and sql.roles is not None:
-        found.append(when.RoleNamed(Globs.of(sql.roles)))
+    if entry.sql is not None:
+        found.append(asked.SQL)
+        if entry.sql.databases is not None:
+            found.append(when.DatabaseNamed(Globs.of(entry.sql.databases)))
+        if entry.sql.roles is not None:
+            found.append(when.RoleNamed(Globs.of(entry.sql.roles)))
+    if entry.ssh is not None:
+        found.append(asked.SSH)
+        if entry.ssh.logins is not None:
+            found.append(asked.LoginNamed(Globs.of(entry.ssh.logins)))
     return tuple(found)
+
+
+def _covering(ssh: schema.Ssh) -> list[when.OperationCondition]:
+    """The conditions of an allow: what it says nothing about it covers only where that is ordinary."""
+    requests = set(ssh.requests or ())
+    if ssh.requests is None:
+        for key, of in schema.ABOUT.items():
+            if getattr(ssh, key) is not None:
+                # A port at the target that leads back here has to be named.
+                requests |= of - {"forward_remote"}
+        requests = requests or set(ORDINARY_REQUESTS)
+    found: list[when.OperationCondition] = [asked.CoversRequests(frozenset(requests | _files_by(requests)))]
+    if ssh.exec is not None:
+        found.append(asked.CommandCovered(CommandPatterns.of(ssh.exec)))
+    if ssh.files is not None:
+        read, write, listing = _paths(ssh.files)
+        if ssh.files.read is not None:
+            # Whoever may read what is there may see that it is.
+            listing = PathGlobs.listing((*ssh.files.read, *(ssh.files.list or ())))
+        found.append(asked.FilesCovered(read, write, listing))
+    if ssh.env is not None:
+        found.append(asked.VariableCovered(Globs.of(ssh.env)))
+    return found + _either(ssh)
+
+
+def _naming(ssh: schema.Ssh | None) -> tuple[when.OperationCondition, ...]:
+    """The conditions of an entry that restricts: what it says nothing about it is not about, unless it says nothing."""
+    if ssh is None:
+        return ()
+    found: list[when.OperationCondition] = []
+    kinds = set(ssh.requests or ())
+    kinds |= _files_by(kinds)
+    if ssh.requests is None:
+        for key, of in schema.ABOUT.items():
+            if getattr(ssh, key) is not None:
+                kinds |= _files_by(of) or of
+    elif ssh.files is not None:
+        # Paths are named: what SFTP and scp are as such touches none.
+        kinds -= CARRIERS
+    if "exec" in kinds:
+        # The old scp protocol is a command, too.
+        kinds.add("scp")
+    if kinds:
+        found.append(asked.NamesRequest(frozenset(kinds)))
+    if ssh.exec is not None:
+        found.append(asked.CommandNamed(CommandPatterns.of(ssh.exec)))
+    if ssh.matches is not None:
+        found.append(asked.CommandMatches(ssh.matches))
+    if ssh.files is not None:
+        found.append(asked.FilesNamed(*_paths(ssh.files)))
+    if ssh.env is not None:
+        found.append(asked.VariableNamed(Globs.of(ssh.env)))
+    return (*found, *_either(ssh))
+
+
+def _either(ssh: schema.Ssh) -> list[when.OperationCondition]:
+    """Conditions that an operation has one thing for, so that all of it and one of it are the same."""
+    found: list[when.OperationCondition] = []
+    if ssh.subsystems is not None:
+        found.append(asked.SubsystemNamed(Globs.of(ssh.subsystems)))
+    if ssh.destinations is not None:
+        found.append(asked.DestinationNamed.of(ssh.destinations))
+    return found
+
+
+def _files_by(requests: Collection[str]) -> set[str]:
+    return {f"files by {carrier}" for carrier in CARRIERS.intersection(requests)}
+
+
+def _paths(files: schema.Files) -> tuple[PathGlobs | None, PathGlobs | None, PathGlobs | None]:
+    return (
+        None if files.read is None else PathGlobs.of(files.read),
+        None if files.write is None else PathGlobs.of(files.write),
+        None if files.list is None else PathGlobs.listing(files.list),
+    )
 
 
 def _clock(entry: schema.Entry) -> tuple[when.ClockCondition, ...]:

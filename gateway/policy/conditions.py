@@ -15,7 +15,7 @@ import datetime
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import re2
@@ -44,11 +44,11 @@ class ClockCondition(Protocol):
 
 
 class OperationCondition(Protocol):
-    """About one SQL operation that is fully understood."""
+    """About one operation that is fully understood, of the kind that the entry has a section for."""
 
-    def holds(self, operation: SqlOperation) -> bool: ...
+    def holds(self, operation: Any) -> bool: ...
 
-    def why_not(self, operation: SqlOperation) -> str: ...
+    def why_not(self, operation: Any) -> str: ...
 
 
 def listed(names: Iterable[str]) -> str:

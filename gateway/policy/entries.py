@@ -7,8 +7,10 @@ from typing import Literal
 
 from gateway.detectors import OwnDetector
 from gateway.json_paths import Path
-from gateway.model import Access, ApprovalTerms, Durability, Method, Operation, SqlOperation
+from gateway.model import Access, ApprovalTerms, Durability, Method, Operation, SqlOperation, SshOperation
 from gateway.policy.conditions import AccessCondition, ClockCondition, OperationCondition, TrustedFunctions, Until
+from gateway.policy.requests import NamesRequest, goes_by_name
+from gateway.ssh_requests import LOCALE
 from gateway.verbs import FREE
 
 EVERYONE, GROUP, PRINCIPAL = 2, 1, 0
@@ -40,7 +42,8 @@ class CompiledEntry:
     """One allow, deny or approve entry.
 
     file, path  where it is written, for explanations and warnings
-    has_sql     it has a sql section, so an opaque operation is not for an allow, and is for a deny or approve
+    section     which kind of operations it is about, None: all. With one an opaque operation is not for an allow, and
+                is for a deny or approve
     trusts      what an allow's ``sql.functions`` says, None when it says nothing
     approval    what an approve asks for, None for the others
     at_connect  an approve that asks about access as such, not about operations
@@ -53,7 +56,7 @@ class CompiledEntry:
     access: tuple[AccessCondition, ...]
     clock: tuple[ClockCondition, ...]
     operation: tuple[OperationCondition, ...]
-    has_sql: bool = False
+    section: Literal["sql", "ssh"] | None = None
     trusts: TrustedFunctions | None = None
     terms: Terms = Terms()
     message: str | None = None
@@ -77,12 +80,17 @@ class CompiledEntry:
         """
         if self.effect == "approve" and (self.at_connect or (opaque is None and is_free(operation))):
             return False
-        if not self.has_sql:
-            return True
-        if not isinstance(operation, SqlOperation):
+        if self.section is None:
+            return self.effect != "allow" or not by_name(operation)
+        if self.section != operation.kind:
             return False
         if self.effect != "allow":
-            return opaque is not None or all(condition.holds(operation) for condition in self.operation)
+            # Which request it is is known of an opaque one, too.
+            return all(
+                condition.holds(operation)
+                for condition in self.operation
+                if opaque is None or isinstance(condition, NamesRequest)
+            )
         if opaque is not None:
             return False
         return is_free(operation) or all(condition.holds(operation) for condition in self.operation)
@@ -94,10 +102,17 @@ def has_ended(entry: CompiledEntry, now: float) -> bool:
 
 
 def is_free(operation: Operation) -> bool:
-    """Whether it is transaction control or a harmless command of the session, touching nothing."""
-    if not isinstance(operation, SqlOperation):
-        return False
+    """Whether it is transaction control or a harmless command of the session, touching nothing; over SSH an environment
+    variable that says language or terminal."""
+    if isinstance(operation, SshOperation):
+        return operation.verbs == {LOCALE}
+    assert isinstance(operation, SqlOperation), "a new kind of operation says here what is free"
     return operation.verbs <= FREE and not (operation.relations or operation.functions or operation.labels)
+
+
+def by_name(operation: Operation) -> bool:
+    """Whether an allow without a section for its kind doesn't cover it."""
+    return isinstance(operation, SshOperation) and goes_by_name(operation) and not is_free(operation)
 
 
 @dataclass(frozen=True, slots=True)

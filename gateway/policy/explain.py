@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from gateway.config.units import written_duration
-from gateway.model import Access, ApprovalTerms, Decision, Method, Operation, Outcome, SqlOperation
-from gateway.policy.entries import CompiledEntry, SessionLimits, is_free
+from gateway.model import Access, ApprovalTerms, Decision, Method, Operation, Outcome, SshOperation
+from gateway.policy.conditions import listed
+from gateway.policy.entries import CompiledEntry, SessionLimits, by_name, is_free
+from gateway.policy.requests import NamesRequest
 from gateway.policy.snapshot import Snapshot, deciding_masks, opaque_reason
 
 
@@ -41,7 +43,7 @@ class MaskFinding:
 class Explanation:
     """The decision on an operation (or, without one, on the connection) and everything that led to it.
 
-    opaque  why entries with a sql condition can't understand the operation, None when they can
+    opaque  why entries with a section for its kind can't understand the operation, None when they can
     """
 
     decision: Decision
@@ -134,23 +136,37 @@ def _finding(
     return Finding(entry.effect, entry.name, entry.file, matches, entry.observe, tuple(reasons))
 
 
+_FREE = {
+    "sql": "transaction control and harmless session commands are free",
+    "ssh": "variables that say language and terminal are free",
+}
+
+
 def _about(entry: CompiledEntry, operation: Operation, opaque: str | None) -> Iterator[str]:
     """What there is to say about the operation conditions."""
     free = opaque is None and is_free(operation)
+    section = entry.section
     if entry.at_connect:
         yield "session: is asked at connect, not about operations"
-    elif opaque is not None and entry.has_sql:
+    elif section is not None and section != operation.kind:
+        yield f"{section}: the operation is none of {'a database' if section == 'sql' else 'SSH'}"
+    elif free and (entry.effect == "approve" or (entry.effect == "allow" and section is not None)):
+        yield f"{operation.kind}: {_FREE[operation.kind]}"
+    elif section is None:
+        if entry.effect == "allow" and by_name(operation):
+            yield f"ssh.requests: {listed(operation.verbs)} has to be named by an allow with an ssh section"
+    elif opaque is not None:
         if entry.effect == "allow":
-            yield "sql: the operation is opaque, and only an allow without a sql condition takes it"
+            yield f"{section}: the operation is opaque, and only an allow without a {section} section takes it"
+        elif not entry.matches(operation, opaque):
+            # Which request it is is known of an opaque one, too.
+            requests = (condition for condition in entry.operation if isinstance(condition, NamesRequest))
+            yield from (condition.why_not(operation) for condition in requests if isinstance(operation, SshOperation))
         elif entry.operation:
             does = "denies" if entry.effect == "deny" else "asks about"
-            yield f"sql: the operation is opaque, so it is taken for one that this entry {does}"
-    elif free and (entry.effect == "approve" or (entry.effect == "allow" and entry.has_sql)):
-        yield "sql: transaction control and harmless session commands are free"
-    elif isinstance(operation, SqlOperation):
+            yield f"{section}: the operation is opaque, so it is taken for one that this entry {does}"
+    else:
         yield from (condition.why_not(operation) for condition in entry.operation if not condition.holds(operation))
-    elif entry.has_sql:
-        yield "sql: this is no statement"
 
 
 def _masks(snapshot: Snapshot, access: Access, operation: Operation | None) -> Iterator[MaskFinding]:

@@ -33,7 +33,7 @@ class Globs:
     def of(cls, patterns: Iterable[str]) -> Globs:
         """Compile ``patterns``; their order and repetitions are forgotten."""
         unique = tuple(sorted(set(patterns)))
-        wild = [_expression(pattern) for pattern in unique if is_glob(pattern)]
+        wild = [expression(pattern) for pattern in unique if is_glob(pattern)]
         return cls(
             patterns=unique,
             exact=frozenset(pattern for pattern in unique if not is_glob(pattern)),
@@ -52,15 +52,15 @@ class Globs:
         return ", ".join(self.patterns)
 
 
-def _expression(pattern: str) -> str:
-    """A regular expression for one glob.
+def expression(pattern: str, star: str = "*", one: str = "?") -> str:
+    """A regular expression for one glob, of which ``star`` and ``one`` are the wildcards.
 
     Atomic groups, because a plain ``.*`` for each star would try every split of a long name: names come from callers,
     and a caller who can choose one must not be able to stall us.
     """
     first, *others = [
-        "".join("." if character == "?" else re.escape(character) for character in piece)
-        for piece in pattern.split("*")
+        "".join("." if character == one else re.escape(character) for character in piece)
+        for piece in pattern.split(star)
     ]
     if not others:
         return first

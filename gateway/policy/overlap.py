@@ -10,17 +10,19 @@ from collections.abc import Sequence
 
 from gateway.model import Target
 from gateway.policy import conditions as when
+from gateway.policy import requests as asked
 from gateway.policy.entries import CompiledEntry, CompiledMask
 from gateway.policy.globs import Globs, is_glob
 
 _Condition = when.AccessCondition | when.OperationCondition
 
-_WHAT = (when.TargetNamed, when.TargetTagged)
+_WHAT = (when.TargetNamed, when.TargetTagged, asked.OfProtocol)
 
 _SAME_NAMES = {
     (when.PrincipalNamed, when.PrincipalNamed),
     (when.DatabaseNamed, when.DatabaseNamed),
     (when.RoleNamed, when.RoleNamed),
+    (asked.LoginNamed, asked.LoginNamed),
     (when.CoversRelations, when.TouchesRelation),
     (when.CoversLabels, when.TouchesLabel),
 }
@@ -37,6 +39,8 @@ def targets_of(entry: CompiledEntry | CompiledMask, targets: Sequence[Target]) -
                 fits = fits and condition.globs.match(target.name)
             elif isinstance(condition, when.TargetTagged):
                 fits = fits and condition.fits(target.tags)
+            elif isinstance(condition, asked.OfProtocol):
+                fits = fits and target.protocol in condition.protocols
         if fits:
             found.append(target.name)
     return frozenset(found)
@@ -61,12 +65,17 @@ def covers(deny: CompiledEntry, entry: CompiledEntry, targets: Sequence[Target])
 
 def may_meet(allow: CompiledEntry, approve: CompiledEntry, targets: Sequence[Target]) -> bool:
     """Whether there may be something that ``allow`` allows and ``approve`` asks about."""
-    if targets_of(allow, targets).isdisjoint(targets_of(approve, targets)):
-        return False
-    if any(_excludes(one, other) for one in allow.access for other in approve.access):
+    if not may_share(allow, approve, targets):
         return False
     # An allow that says anything about operations takes no opaque ones, so what it takes is plain.
     return not any(_excludes(one, other) for one in allow.operation for other in approve.operation)
+
+
+def may_share(allow: CompiledEntry, other: CompiledEntry, targets: Sequence[Target]) -> bool:
+    """Whether there may be a session that ``allow`` opens, and that ``other``, which restricts, is about."""
+    if targets_of(allow, targets).isdisjoint(targets_of(other, targets)):
+        return False
+    return not any(_excludes(one, two) for one in allow.access for two in other.access)
 
 
 def _implies(narrow: _Condition, wide: _Condition) -> bool:
@@ -74,6 +83,8 @@ def _implies(narrow: _Condition, wide: _Condition) -> bool:
     match narrow, wide:
         case (when.HasVerb(), when.HasVerb()):
             return narrow.verbs <= wide.verbs
+        case (asked.NamesRequest(), asked.NamesRequest()):
+            return narrow.kinds <= wide.kinds
         case (when.MoreRows(), when.MoreRows()):
             return narrow.rows >= wide.rows
         case (when.CallsFunction(), when.CallsFunction()):
@@ -96,6 +107,8 @@ def _excludes(one: _Condition, other: _Condition) -> bool:
             )
         case (when.CoversVerbs(), when.HasVerb()):
             return one.verbs.isdisjoint(other.verbs)
+        case (asked.CoversRequests(), asked.NamesRequest()):
+            return one.kinds.isdisjoint(other.kinds)
         case (when.AtMostRows(), when.MoreRows()):
             return one.rows <= other.rows
         case (when.WithoutWhere(), when.WithoutWhere()):
@@ -117,6 +130,7 @@ def _names(condition: _Condition) -> Globs | None:
             | when.InGroup(globs=globs)
             | when.DatabaseNamed(globs=globs)
             | when.RoleNamed(globs=globs)
+            | asked.LoginNamed(globs=globs)
             | when.CoversRelations(globs=globs)
             | when.TouchesRelation(globs=globs)
             | when.CoversLabels(globs=globs)

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from gateway.errors import Problem
 from gateway.model import ApprovalTerms, Target
 from gateway.policy import conditions as when
+from gateway.policy import requests as asked
 from gateway.policy.conditions import listed
 from gateway.policy.entries import CompiledEntry, CompiledMask, has_ended
 from gateway.policy.globs import Globs, is_glob
-from gateway.policy.overlap import covers, may_meet, targets_of
+from gateway.policy.overlap import covers, may_meet, may_share, targets_of
 from gateway.policy.snapshot import Snapshot
 from gateway.verbs import FREE
 
@@ -42,6 +43,8 @@ def review(
             _shadowed(snapshot.entries, targets),
             _never_asking(snapshot.entries, targets, now),
             _never_approved(snapshot.entries, groups),
+            _out_of_reach(snapshot.entries, targets),
+            _back_to_the_target(snapshot.entries),
         )
         for warning in warnings
     )
@@ -177,6 +180,50 @@ def _never_approved(entries: Iterable[CompiledEntry], groups: Collection[str] | 
                 problem = f"`{pattern}` fits no group that anybody is in"
                 mend = "mend it; groups come from the password file, and with `groups_from` from certificates"
                 yield Problem(entry.file, (*entry.path, "approvers", "groups"), problem, mend)
+
+
+def _out_of_reach(entries: Sequence[CompiledEntry], targets: Sequence[Target]) -> Iterator[Problem]:
+    """What is said about commands does not reach into shells, and what is said about files not into commands."""
+    for entry in entries:
+        if entry.effect == "allow":
+            continue
+        commands = any(isinstance(one, (asked.CommandNamed, asked.CommandMatches)) for one in entry.operation)
+        files = any(isinstance(one, asked.FilesNamed) for one in entry.operation)
+        if not commands and not files:
+            continue
+        kinds = frozenset().union(*(one.kinds for one in entry.operation if isinstance(one, asked.NamesRequest)))
+        beyond = [kind for kind in (("shell", "exec") if files else ("shell",)) if kind not in kinds]
+        for allow in entries:
+            opened = [kind for kind in beyond if _opens(allow, kind)]
+            if opened and may_share(allow, entry, targets):
+                what = "interactive shells" if opened == ["shell"] else "commands"
+                problem = f"does not reach into the {what} that `{allow.name}` opens"
+                mend = "deny those there, too, or enforce it at the target"
+                yield Problem(entry.file, (*entry.path, "ssh"), problem, mend)
+                break
+
+
+def _opens(entry: CompiledEntry, kind: str) -> bool:
+    """Whether it allows any shell, or any command."""
+    if entry.effect != "allow" or entry.section == "sql":
+        return False
+    if any(isinstance(one, asked.CommandCovered) for one in entry.operation) and kind == "exec":
+        return False
+    return all(kind in one.kinds for one in entry.operation if isinstance(one, asked.CoversRequests))
+
+
+SSHD = ("localhost:22", "127.0.0.1:22", "[::1]:22")
+"""Where a target usually listens itself: a session through a forwarded connection is recorded by nobody."""
+
+
+def _back_to_the_target(entries: Iterable[CompiledEntry]) -> Iterator[Problem]:
+    for entry in entries:
+        if not _opens(entry, "forward_local") or entry.section is None:
+            continue
+        for condition in entry.operation:
+            if isinstance(condition, asked.DestinationNamed) and any(map(condition.reaches, SSHD)):
+                problem = "reaches the target's own sshd, and what goes on behind a forward is not seen here"
+                yield Problem(entry.file, (*entry.path, "ssh", "destinations"), problem, "name what is meant")
 
 
 def _without_others(entry: CompiledEntry, terms: ApprovalTerms) -> list[str]:

@@ -39,6 +39,12 @@ Zone = Annotated[ZoneInfo, Parsed(values.parse_zone, "time zone")]
 Moment = Annotated[datetime.datetime, Parsed(values.parse_moment, "date, time and zone")]
 Expression = Annotated[re2._Regexp, Parsed(values.parse_expression, "regular expression")]
 
+Request = Annotated[str, Parsed(values.parse_request, "SSH request")]
+CommandPattern = Annotated[str, Parsed(values.parse_command, "command")]
+PathGlob = Annotated[str, Parsed(values.parse_path_glob, "path")]
+Destination = Annotated[str, Parsed(values.parse_destination, "destination")]
+Variable = Annotated[str, Parsed(values.parse_variable, "variable's name")]
+
 Wait = Annotated[float, Parsed(values.parse_wait, "duration")]
 Within = Annotated[float, Parsed(values.parse_within, "duration"), Meta(gt=0)]
 
@@ -108,6 +114,45 @@ class Sql(_Stated, frozen=True):
     matches: Annotated[tuple[Expression, ...], NotEmpty] | None = None
 
 
+class Files(_Stated, frozen=True):
+    """Paths at the target, by what is done to them."""
+
+    read: Annotated[tuple[PathGlob, ...], NotEmpty] | None = None
+    write: Annotated[tuple[PathGlob, ...], NotEmpty] | None = None
+    list: Annotated[tuple[PathGlob, ...], NotEmpty] | None = None
+
+
+class Ssh(_Stated, frozen=True):
+    """Conditions on one request or one action on files, and on the login that the session has."""
+
+    logins: Globs | None = None
+    requests: Annotated[tuple[Request, ...], NotEmpty] | None = None
+    exec: Annotated[tuple[CommandPattern, ...], NotEmpty] | None = None
+    matches: Annotated[tuple[Expression, ...], NotEmpty] | None = None
+    files: Files | None = None
+    subsystems: Globs | None = None
+    destinations: Annotated[tuple[Destination, ...], NotEmpty] | None = None
+    env: Annotated[tuple[Variable, ...], NotEmpty] | None = None
+
+    def __post_init__(self) -> None:
+        _Stated.__post_init__(self)
+        for key, of in ABOUT.items():
+            if self.requests is not None and getattr(self, key) is not None and of.isdisjoint(self.requests):
+                named = " or ".join(sorted(of))
+                raise ValueError(f"has `{key}`, but its `requests` don't name {named}; add it, or leave `requests` out")
+
+
+ABOUT: dict[str, frozenset[str]] = {
+    "exec": frozenset({"exec"}),
+    "matches": frozenset({"exec"}),
+    "files": frozenset({"sftp", "scp"}),
+    "subsystems": frozenset({"subsystem"}),
+    "destinations": frozenset({"forward_local", "forward_remote"}),
+    "env": frozenset({"env"}),
+}
+"""Which requests the other keys of an ssh section are about."""
+
+
 class SessionTerms(Section, frozen=True):
     """How a session lives."""
 
@@ -154,14 +199,18 @@ class Entry(WhoAndWhat, frozen=True, kw_only=True):
     """What allow, deny and approve entries share."""
 
     LATER = {
-        "ssh": "remove it; this version speaks PostgreSQL only, and nothing can reach a target by SSH",
-        "http": "remove it; this version speaks PostgreSQL only, and nothing can reach a target by HTTP",
+        "http": "remove it; this version speaks PostgreSQL and SSH only, and nothing can reach a target by HTTP",
     }
 
     name: Text
     times: Times | None = None
     until: Moment | None = None
     sql: Sql | None = None
+    ssh: Ssh | None = None
+
+    def __post_init__(self) -> None:
+        if self.sql is not None and self.ssh is not None:
+            raise ValueError("has both `sql` and `ssh`, and no operation is of both kinds; write two entries")
 
 
 class AllowEntry(Entry, frozen=True):
@@ -170,11 +219,30 @@ class AllowEntry(Entry, frozen=True):
     session: OpenedSession | None = None
 
     def __post_init__(self) -> None:
+        Entry.__post_init__(self)
         if self.sql is not None and self.sql.matches is not None:
             raise ValueError(
                 "has `matches`, which is for deny and approve entries: what a text looks like is no reason to allow "
                 "it; say what is allowed by verbs and relations"
             )
+        if self.ssh is not None:
+            _check_allowed(self.ssh)
+
+
+def _check_allowed(ssh: Ssh) -> None:
+    """What an allow has to say, or may not, in its ssh section."""
+    requests = ssh.requests or ()
+    if ssh.logins is None:
+        raise ValueError('has no `logins`; write those at the target that it is for, ["*"] for each')
+    if ssh.matches is not None:
+        raise ValueError(
+            "has `matches`, which is for deny and approve entries: what a text looks like is no reason to allow it; "
+            "say what is allowed by `exec`"
+        )
+    if ssh.destinations is None and not ABOUT["destinations"].isdisjoint(requests):
+        raise ValueError("forwards without `destinations`; write where to, such as [db.internal:5432]")
+    if ssh.env is None and "env" in requests:
+        raise ValueError("has env without `env`; write which variables, such as [GIT_PROTOCOL]")
 
 
 class DenyEntry(Entry, frozen=True):
@@ -220,8 +288,8 @@ class GrantWorth(_Stated, frozen=True):
 class ApproveEntry(Entry, frozen=True, kw_only=True):
     """Makes what it names wait for a second person; it opens nothing.
 
-    With ``session`` it asks about access as such, at connect; else about each operation that ``sql`` describes, all of
-    them without ``sql``. ``message`` is for the caller; ``observe`` only records.
+    With ``session`` it asks about access as such, at connect; else about each operation that ``sql`` or ``ssh``
+    describes, all of them with neither. ``message`` is for the caller; ``observe`` only records.
     """
 
     session: ApprovedSession | None = None
@@ -232,9 +300,12 @@ class ApproveEntry(Entry, frozen=True, kw_only=True):
     observe: bool = False
 
     def __post_init__(self) -> None:
-        if self.sql is not None and self.session is not None:
+        Entry.__post_init__(self)
+        section = "sql" if self.sql is not None else "ssh"
+        if (self.sql is not None or self.ssh is not None) and self.session is not None:
             raise ValueError(
-                "has both `sql` and `session`, but is asked either at each operation or at connect; write two entries"
+                f"has both `{section}` and `session`, but is asked either at each operation or at connect; "
+                "write two entries"
             )
 
     @property

@@ -25,7 +25,7 @@ _UNDERSTOOD = frozenset(VERBS) - {"unknown"}
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """What policy says to one principal on one target, database and role.
+    """What policy says to one principal on one target, database and role (SSH: login).
 
     Principal, target and address are fixed by `Snapshot.for_access`; a change of any of them (groups that were
     re-read, too) needs a new one.
@@ -196,7 +196,7 @@ class Snapshot:
 
 
 def opaque_reason(operation: Operation, allows: Iterable[CompiledEntry]) -> str | None:
-    """Why ``operation`` is opaque to every entry that has a sql condition, None when it is understood.
+    """Why ``operation`` is opaque to every entry that has a section for its kind, None when it is understood.
 
     ``allows`` are the allow entries that hold for the access now: their ``sql.functions`` are trusted (semantics 5).
     """

@@ -15,8 +15,12 @@ import re2
 
 from gateway.config.units import parse_duration
 from gateway.json_paths import Path, parse_path
+from gateway.policy.commands import CommandPattern
 from gateway.policy.conditions import Network
 from gateway.policy.globs import is_glob
+from gateway.policy.paths import PathGlob
+from gateway.policy.requests import parse_destination as destination_glob
+from gateway.ssh_requests import REQUESTS
 from gateway.verbs import SETS, VERBS
 
 MAX_TEXT = 512
@@ -34,6 +38,7 @@ which everybody who reads the policy sees."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SPAN = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])", re.ASCII)
 _MIDNIGHT = 24 * 60
+_VARIABLE = re.compile(r"[A-Za-z_*?][A-Za-z0-9_*?]{0,254}", re.ASCII)
 _DETECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 _RE2 = re2.Options()
@@ -95,6 +100,41 @@ def parse_verb(text: str) -> frozenset[str]:
     close = difflib.get_close_matches(text[:64].lower().replace(" ", "_"), [*VERBS, *SETS], n=1, cutoff=0.5)
     known = f"the sets are {', '.join(SETS)}; the verbs are listed in docs/policy.md"
     raise ValueError(f"is not a SQL verb; {f'did you mean `{close[0]}`?' if close else known}")
+
+
+def parse_request(text: str) -> str:
+    """What can be asked for over SSH."""
+    if text in REQUESTS:
+        return text
+    known = f"the requests are {', '.join(REQUESTS)}"
+    if text == "file":
+        raise ValueError("is not a request; write sftp or scp, and the paths under `files`")
+    close = difflib.get_close_matches(text[:64].lower().replace("-", "_"), REQUESTS, n=1, cutoff=0.5)
+    raise ValueError(f"is not an SSH request; {f'did you mean `{close[0]}`?' if close else known}")
+
+
+def parse_command(text: str) -> str:
+    """A pattern of commands."""
+    CommandPattern.of(parse_text(text))
+    return text
+
+
+def parse_path_glob(text: str) -> str:
+    """A glob for absolute paths."""
+    PathGlob.of(parse_text(text))
+    return text
+
+
+def parse_destination(text: str) -> str:
+    """A glob for what a connection is forwarded to."""
+    return destination_glob(parse_text(text))
+
+
+def parse_variable(text: str) -> str:
+    """A glob for the name of an environment variable."""
+    if _VARIABLE.fullmatch(text) is None:
+        raise ValueError("is not a variable's name; write letters, digits and _, such as GIT_PROTOCOL or APP_*")
+    return text
 
 
 def parse_network(text: str) -> Network:

@@ -27,6 +27,7 @@ from gateway.model import (
     Outcome,
     RowPlanner,
     SqlOperation,
+    SshOperation,
     Target,
     Verdict,
 )
@@ -398,6 +399,8 @@ class Corridor:
             why = f"it is not fully understood ({operation.opaque})"
         elif isinstance(operation, SqlOperation) and operation.untrusted_functions:
             why = f"functions not known to be harmless: {', '.join(sorted(operation.untrusted_functions))}"
+        elif isinstance(operation, SshOperation):
+            why = f"no rule allows {_asked(operation)} there"
         else:
             why = f"no rule allows {', '.join(sorted(operation.verbs)) or 'this'} there"
         return Denial(f"permission denied by policy: {why}", request, "`ostiary explain` shows each rule and why.")
@@ -516,6 +519,25 @@ def open_corridor(
     gate.live.enter(live)
     live.expires = expires
     return corridor
+
+
+def _asked(operation: SshOperation) -> str:
+    """A request in words for its caller."""
+    match operation.request:
+        case "exec":
+            uses = ", ".join(sorted(operation.shell))
+            return f"this command, which is not plain words but uses {uses}," if uses else "this command"
+        case "file":
+            return ", ".join(f"to {use.action} {use.path}" for use in operation.files)
+        case "subsystem":
+            return f"the subsystem {operation.subsystem}"
+        case "forward_local" | "forward_remote":
+            return f"a forward to {operation.destination}"
+        case "env":
+            return f"the variable {operation.variable}"
+        case "shell":
+            return "a shell"
+    return operation.request
 
 
 def _is_elsewhere(target: Target, connected: Target) -> bool:

@@ -18,6 +18,7 @@ def target(name: str = "orders", **tags: str) -> Target:
 
 ORDERS = target("orders", env="prod")
 SANDBOX = target("sandbox", env="dev")
+WEB = Target("web1", "ssh", Address("web1.internal", 22), TargetTls(), (), {"env": "prod"})
 TARGETS = (ORDERS, SANDBOX)
 KEYS = ("mask-key-1",)
 
@@ -59,6 +60,6 @@ def policy_file(text: str, name: str = "policy.yaml") -> PolicyFile:
     return PolicyFile(name, parse_yaml(text.encode(), PolicyDocument, file=name))
 
 
-def snapshot(*texts: str, targets: tuple[Target, ...] = TARGETS) -> Snapshot:
+def snapshot(*texts: str, targets: tuple[Target, ...] = (*TARGETS, WEB)) -> Snapshot:
     files = [policy_file(text, f"{index}.yaml") for index, text in enumerate(texts)]
     return compile_snapshot(files, targets, 1, KEYS)

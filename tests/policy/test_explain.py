@@ -70,7 +70,7 @@ def test_opaque_is_told_once_and_at_each_entry_that_it_concerns() -> None:
     assert told.opaque == "functions that are not known to be harmless: f"
     text = str(told)
     assert text.startswith("deny by nobody destroys\n  message: ask the DBA\n  opaque: functions")
-    assert "only an allow without a sql condition takes it" in text
+    assert "only an allow without a sql section takes it" in text
     assert "it is taken for one that this entry denies" in text
 
 

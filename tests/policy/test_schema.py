@@ -112,8 +112,8 @@ def test_an_empty_file_is_an_empty_policy() -> None:
 @pytest.mark.parametrize(
     ("text", "path", "mend"),
     [
-        ("allow: [{name: a, ssh: {logins: [b]}}]", ("allow", 0, "ssh"), "PostgreSQL only"),
-        ("deny: [{name: a, http: {methods: [GET]}}]", ("deny", 0, "http"), "PostgreSQL only"),
+        ("allow: [{name: a, http: {paths: [b]}}]", ("allow", 0, "http"), "PostgreSQL and SSH only"),
+        ("deny: [{name: a, http: {methods: [GET]}}]", ("deny", 0, "http"), "PostgreSQL and SSH only"),
     ],
 )
 def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, ...], mend: str) -> None:
@@ -234,7 +234,8 @@ def test_what_is_not_in_this_version_says_so(text: str, path: tuple[str | int, .
          ("approve", 0, "session"), "in the allow entry"),
         ("approve: [{name: a, approvers: {groups: [g]}, session: {max: 0s}}]",
          ("approve", 0, "session", "max"), "> 0"),
-        ("approve: [{name: a, approvers: {groups: [g]}, ssh: {}}]", ("approve", 0, "ssh"), "PostgreSQL only"),
+        ("approve: [{name: a, approvers: {groups: [g]}, ssh: {}}]", ("approve", 0, "ssh"), "write a condition"),
+        ("approve: [{name: a, approvers: {groups: [g]}, http: {}}]", ("approve", 0, "http"), "PostgreSQL and SSH only"),
         ("deny: [{name: a, approvers: {groups: [g]}}]", ("deny", 0, "approvers"), "not a known key"),
     ],
 )  # fmt: skip

@@ -10,9 +10,10 @@ from recording.made import PUBLIC
 from session.house import ORDERS, READS, House, operation, principal
 from twisted.internet.defer import Deferred
 
-from gateway.errors import RecordingFailed, SessionEnded, Unapproved
+from gateway.errors import NotAdmitted, RecordingFailed, SessionEnded, Unapproved
 from gateway.masking.probes import PROBES_A_MINUTE, PROBES_AT_ONCE
-from gateway.model import Address, Credential, LabelUse, SqlOperation, Target, TargetTls
+from gateway.model import Address, Credential, LabelUse, SqlOperation, SshOperation, Target, TargetTls
+from gateway.protocols.ssh.operation import agent, environment, execute, forward_local, shell, subsystem, written
 from gateway.recording import Recorded, verify
 from gateway.recording.reader import Recording, open_recording
 from gateway.session import Corridor
@@ -112,6 +113,39 @@ def test_a_request_over_ssh_goes_the_same_way(tmp_path: Path) -> None:
     house.clock.advance(6 * 86_400)
     with pytest.raises(Unapproved):
         house.open(house.admit(target="web1", protocol="ssh")).ask(asked, "request")
+    house.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (shell(), "no rule allows a shell there"),
+        (execute(b"id"), "no rule allows this command there"),
+        (execute(b"id; $x"), "no rule allows this command, which is not plain words but uses $, ;, there"),
+        (execute(b"id\0"), "it is not fully understood (a command with a NUL byte)"),
+        (written("read /etc/motd"), "no rule allows to read /etc/motd there"),
+        (subsystem("x"), "no rule allows the subsystem x there"),
+        (forward_local("db", 22), "no rule allows a forward to db:22 there"),
+        (environment("A", "secret"), "no rule allows the variable A there"),
+        (agent(), "no rule allows agent there"),
+    ],
+)
+def test_what_no_rule_allows_over_ssh_says_why(tmp_path: Path, asked: SshOperation, why: str) -> None:
+    allow = "allow: [{name: a, targets: [web1], ssh: {logins: [deploy], exec: [uptime]}}]"
+    house = House(tmp_path, allow, targets=(ORDERS, SHELLS))
+    verdict = house.open(house.admit(target="web1", protocol="ssh")).ask(asked, "request")
+    assert verdict.denial is not None
+    assert verdict.denial.message == f"permission denied by policy: {why}"
+    house.close()
+
+
+def test_a_login_that_no_rule_names_is_not_let_in(tmp_path: Path) -> None:
+    targets = (ORDERS, replace(SHELLS, credentials=(Credential("deploy"), Credential("root"))))
+    allow = "allow: [{name: a, targets: [web1], ssh: {logins: [deploy], requests: [shell]}}]"
+    house = House(tmp_path, allow, targets=targets)
+    house.admit(target="web1", protocol="ssh", login="deploy")
+    with pytest.raises(NotAdmitted):
+        house.admit(target="web1", protocol="ssh", login="root")
     house.close()
 
 
