@@ -8,7 +8,7 @@ import pytest
 from recording.made import Node, Threads
 from twisted.internet.task import Clock
 
-from gateway.recording.sync import INTERVAL, Descriptor, Files, SyncGroup
+from gateway.recording.sync import FLUSHED_AT_ONCE, INTERVAL, Descriptor, Files, SyncGroup
 
 
 class Session:
@@ -73,6 +73,43 @@ def test_a_group_is_one_job_for_everybody_who_wrote(house: House) -> None:
     house.threads.run()
     assert house.disk.asked == [("sync", 1), ("sync", 2)]
     assert idle.flushed == 0
+
+
+def test_many_are_flushed_in_turns_between_which_others_work(house: House) -> None:
+    sessions = [Session(fd) for fd in range(2 * FLUSHED_AT_ONCE + 1)]
+    for session in sessions:
+        house.group.touch(session)
+    again, gone = sessions[0], sessions[-1]
+    seen: list[int] = []
+
+    def others_work() -> None:
+        seen.append(sum(session.flushed for session in sessions))
+        assert house.disk.asked == []
+        house.group.touch(again)
+        house.group.finish(gone, sync=False)
+
+    house.clock.callLater(INTERVAL, others_work)
+    house.clock.advance(INTERVAL)
+    assert seen == [FLUSHED_AT_ONCE]
+    assert [session.flushed for session in sessions] == [1] * (2 * FLUSHED_AT_ONCE) + [0], "again is of the next group"
+    assert len(house.disk.asked) == 2 * FLUSHED_AT_ONCE + 1
+    house.clock.advance(INTERVAL)
+    assert again.flushed == 2
+
+
+def test_settled_flushes_the_rest_of_a_group_that_is_being_flushed(house: House) -> None:
+    sessions = [Session(fd) for fd in range(3 * FLUSHED_AT_ONCE)]
+    for session in sessions:
+        house.group.touch(session)
+
+    def stops() -> None:
+        house.group.touch(sessions[0])
+        house.group.settled()
+        assert [session.flushed for session in sessions] == [2] + [1] * (3 * FLUSHED_AT_ONCE - 1)
+
+    house.clock.callLater(INTERVAL, stops)
+    house.clock.advance(INTERVAL)
+    assert sessions[-1].flushed == 1
 
 
 def test_who_is_dead_after_the_flush_is_not_synced(house: House) -> None:
