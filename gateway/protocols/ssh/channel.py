@@ -394,6 +394,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     def target_lost(self) -> None:
         """The target closed the channel, and all that it sent was handed on."""
+        if self._traffic.upstream.connection.has_left:
+            # All of the session ends, and each channel is told why.
+            return
         if not self._started and not self._over:
             self._early.append(self.target_lost)
             return

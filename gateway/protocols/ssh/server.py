@@ -152,7 +152,7 @@ class Caller(asyncssh.SSHServer):
         self._offered: SshIdentity | None = None
         self._principal: Principal | None = None
         self._restrictions: Restrictions = UNRESTRICTED
-        self._unproven = ""
+        self._unproven: dict[str, None] = {}
         self._traffic: Traffic | None = None
         self._expiry: Any = None
         self._ending: GatewayError | None = None
@@ -176,7 +176,7 @@ class Caller(asyncssh.SSHServer):
         elif self._principal is None:
             self._service.refused += 1
             if self._unproven:
-                self._audit_failure(None, self._unproven)
+                self._audit_failure(None, "; ".join(self._unproven))
 
     def begin_auth(self, username: str) -> bool:
         self._name = username
@@ -209,7 +209,7 @@ class Caller(asyncssh.SSHServer):
             self._offered = service.identity.offered_ssh_key(blob, self._address, service.clock())
         except LoginFailed as error:
             self._offered = None
-            self._unproven = error.reason
+            self._unproven[error.reason] = None
             return False
         return True
 
@@ -238,7 +238,7 @@ class Caller(asyncssh.SSHServer):
             self._audit_failure("password", error.reason)
             return False
         except GatewayError as error:
-            self._unproven = error.message
+            self._unproven[error.message] = None
             return False
         return True
 
@@ -253,7 +253,6 @@ class Caller(asyncssh.SSHServer):
         self._principal = None
 
     def _audit_failure(self, factor: Factor | None, reason: str) -> None:
-        self._unproven = ""
         name = requested(self._name).principal if factor == "password" else self._name
         self._service.audit.append(AuthenticationFailed(self._session, name, self._address, factor, reason))
         self._service.audit.flush()

@@ -81,6 +81,11 @@ class _Paced(SSHConnection):
     _last_rekey = 0.0
 
     @property
+    def has_left(self) -> bool:
+        """The connection is closed, or about to be."""
+        return self._transport is None
+
+    @property
     def takes_data(self) -> bool:
         return not self._stalled and self._kex_complete
 
@@ -394,10 +399,6 @@ class CallerConnection(_Paced, SSHServerConnection):
     @property
     def login(self) -> Login:
         return cast(Login, self._owner)
-
-    @property
-    def has_left(self) -> bool:
-        return self._transport is None
 
     def stop_login_timer(self) -> None:
         """It has proven who it is, and waits for people now."""
