@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.pki import Pki
-from support.process import wait_until
-from support.ssh import SshOstiary, SshResult
+from support.ssh import SshOstiary
 from support.sshd import Sshd
 
 pytestmark = pytest.mark.e2e
@@ -38,47 +36,21 @@ def scp(request: pytest.FixtureRequest) -> list[str]:
     return [] if request.param == "sftp" else ["-O"]
 
 
-def run(gateway: SshOstiary, program: str, *arguments: str, stdin: str = "") -> SshResult:
-    command = gateway.client(program=program)
-    # scp and sftp take the port and the login otherwise
-    at = command.index("-p")
-    options = [*command[1:at], "-P", str(gateway.ssh_port)]
-    return subprocess.run(
-        [program, *options, *arguments], input=stdin.encode(), capture_output=True, timeout=90, check=False
-    )
-
-
-def there(gateway: SshOstiary, path: Path | str) -> str:
-    return f"{gateway.sshd.user}@web1@{gateway.host}:{path}"
-
-
-def events(gateway: SshOstiary, kind: str) -> list[dict[str, object]]:
-    """Of the last recording, which is over."""
-
-    def exported() -> list[dict[str, object]]:
-        path = str(gateway.recordings()[-1])
-        listed = gateway.cli("recordings", "export", "--config", str(gateway.configuration), path)
-        return [json.loads(line) for line in listed.stdout.splitlines()]
-
-    wait_until(lambda: exported()[-1]["event"] == "closed", what="the end of the recording")
-    return [event for event in exported() if event["event"] == kind]
-
-
 def test_files_there_and_back(gateway: SshOstiary, scp: list[str], tmp_path: Path) -> None:
     data = os.urandom(SIZE)
     digest = hashlib.sha256(data).hexdigest()
     (tmp_path / "here").write_bytes(data)
     there_path = tmp_path / "there"
-    put = run(gateway, "scp", *scp, str(tmp_path / "here"), there(gateway, there_path))
+    put = gateway.transfer("scp", *scp, str(tmp_path / "here"), gateway.there(there_path))
     assert put.returncode == 0, put.stderr
     assert there_path.read_bytes() == data
-    [file] = [event for event in events(gateway, "file") if "written" in event]
+    [file] = [event for event in gateway.events("file") if "written" in event]
     assert file["status"] == "done"
     assert file["written"] == {"start": 0, "size": SIZE, "whole": bool(scp), "sha256": digest}
-    got = run(gateway, "scp", *scp, there(gateway, there_path), str(tmp_path / "back"))
+    got = gateway.transfer("scp", *scp, gateway.there(there_path), str(tmp_path / "back"))
     assert got.returncode == 0, got.stderr
     assert (tmp_path / "back").read_bytes() == data
-    [file] = [event for event in events(gateway, "file") if "read" in event]
+    [file] = [event for event in gateway.events("file") if "read" in event]
     assert file["read"] == {"start": 0, "size": SIZE, "whole": True, "sha256": digest}
 
 
@@ -89,9 +61,9 @@ def test_trees(gateway: SshOstiary, scp: list[str], tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(str(number) * number)
     (tmp_path / "there").mkdir()
-    put = run(gateway, "scp", *scp, "-r", "-p", str(tree), there(gateway, tmp_path / "there"))
+    put = gateway.transfer("scp", *scp, "-r", "-p", str(tree), gateway.there(tmp_path / "there"))
     assert put.returncode == 0, put.stderr
-    got = run(gateway, "scp", *scp, "-r", there(gateway, tmp_path / "there" / "tree"), str(tmp_path / "back"))
+    got = gateway.transfer("scp", *scp, "-r", gateway.there(tmp_path / "there" / "tree"), str(tmp_path / "back"))
     assert got.returncode == 0, got.stderr
     for path in tree.rglob("file*"):
         for copy in (tmp_path / "there" / "tree", tmp_path / "back"):
@@ -111,29 +83,26 @@ def test_a_session_of_sftp(gateway: SshOstiary, tmp_path: Path) -> None:
         rm made/other
         rmdir made
     """
-    result = run(gateway, "sftp", "-b", "-", f"{gateway.sshd.user}@web1@{gateway.host}", stdin=batch)
+    result = gateway.transfer("sftp", "-b", "-", f"{gateway.sshd.user}@web1@{gateway.host}", stdin=batch)
     assert result.returncode == 0, result.stderr
     assert b"other" in result.stdout
     assert (tmp_path / "back").read_text() == "content"
-    operations = [str(event["text"]) for event in events(gateway, "operation")]
+    operations = [str(event["text"]) for event in gateway.events("operation")]
     assert operations[0] == "sftp"
     for action in ("mkdir", "open", "rename", "setstat", "remove", "rmdir"):
         assert any(text.startswith(action) or f"{action} " in text for text in operations), (action, operations)
 
 
 def test_files_that_are_not_there(gateway: SshOstiary, scp: list[str], tmp_path: Path) -> None:
-    result = run(gateway, "scp", *scp, there(gateway, tmp_path / "none"), str(tmp_path / "back"))
+    result = gateway.transfer("scp", *scp, gateway.there(tmp_path / "none"), str(tmp_path / "back"))
     assert result.returncode == 1
     assert b"No such file" in result.stderr
 
 
 def test_ten_transfers_at_once(gateway: SshOstiary, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(os.urandom(2_000_000))
-    command = gateway.client(program="scp")
-    at = command.index("-p")
-    options = [*command[1:at], "-P", str(gateway.ssh_port)]
     clients = [
-        subprocess.Popen(["scp", *options, there(gateway, tmp_path / "data"), str(tmp_path / f"back{number}")])
+        subprocess.Popen(gateway.mover("scp", gateway.there(tmp_path / "data"), str(tmp_path / f"back{number}")))
         for number in range(10)
     ]
     assert [client.wait(90) for client in clients] == [0] * 10

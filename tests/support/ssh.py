@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import yaml
 
 from support.ostiary import Document, Ostiary, merged
 from support.pki import Pki
-from support.process import free_port
+from support.process import free_port, wait_until
 from support.sshd import Sshd, make_key, public_line
 
 SshResult = subprocess.CompletedProcess[bytes]
@@ -99,3 +100,28 @@ class SshOstiary(Ostiary):
             timeout=seconds,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
+
+    def there(self, path: Path | str) -> str:
+        """A path at the target, as scp takes it."""
+        return f"{self.sshd.user}@web1@{self.host}:{path}"
+
+    def mover(self, program: str, *arguments: str, who: str = "alice") -> list[str]:
+        """The command line of scp or sftp, which take the port otherwise than ssh, and the login with the host."""
+        command = self.client(program=program, who=who)
+        return [*command[: command.index("-p")], "-P", str(self.ssh_port), *arguments]
+
+    def transfer(self, program: str, *arguments: str, stdin: str = "", who: str = "alice") -> SshResult:
+        """Runs scp or sftp to its end."""
+        command = self.mover(program, *arguments, who=who)
+        return subprocess.run(command, input=stdin.encode(), capture_output=True, timeout=90)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Those of the last recording, when it is over."""
+
+        def exported() -> list[dict[str, Any]]:
+            path = str(self.recordings()[-1])
+            listed = self.cli("recordings", "export", "--config", str(self.configuration), path)
+            return [json.loads(line) for line in listed.stdout.splitlines()]
+
+        wait_until(lambda: exported()[-1]["event"] == "closed", what="the end of the recording")
+        return [event for event in exported() if event["event"] == kind]
