@@ -89,9 +89,8 @@ def gateway(pki: Pki, sshd: Sshd, home: Path) -> Iterator[SshOstiary]:
 @pytest.fixture
 def approver(gateway: SshOstiary, pki: Pki, request: pytest.FixtureRequest) -> Iterator[Approver]:
     name = re.sub("[^a-z]", "-", request.node.name)[:40]
-    asked = Approver(gateway, pki.client(name, groups=["approvers"]))
-    yield asked
-    asked.close()
+    with Approver(gateway, pki.client(name, groups=["approvers"])) as asked:
+        yield asked
 
 
 def test_commands_that_are_allowed(gateway: SshOstiary) -> None:
