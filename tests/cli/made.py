@@ -14,7 +14,7 @@ from gateway.cli import main
 
 
 class Site:
-    """Files below ``directory``; ``settings`` and ``target`` may be changed before `write`."""
+    """Files below ``directory``; ``settings``, ``target``, ``others`` (more targets) may be changed before `write`."""
 
     def __init__(self, directory: Path, pki: Pki) -> None:
         self.directory = directory
@@ -49,6 +49,7 @@ class Site:
                 {"groups": ["*"], "user": "orders_ro", "password": f"file:{self.secret}"},
             ],
         }
+        self.others: list[dict[str, Any]] = []
         self.policy: Any = guarded.POLICY
         for path in (self.policy_file, self.target_file):
             path.parent.mkdir(parents=True)
@@ -56,7 +57,7 @@ class Site:
 
     def write(self) -> None:
         self.config.write_text(yaml.safe_dump(self.settings))
-        self.target_file.write_text(yaml.safe_dump([self.target]))
+        self.target_file.write_text(yaml.safe_dump([self.target, *self.others]))
         self.policy_file.write_text(self.policy if isinstance(self.policy, str) else yaml.safe_dump(self.policy))
 
     def run(self, *arguments: str, stdin: str | None = None) -> Result:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from cli.made import Site
+from click.testing import Result
 
 ALICE = ("explain", "--principal", "alice", "--groups", "analysts", "--target", "orders")
 BOB = ("explain", "--principal", "bob", "--groups", "engineers,other", "--target", "orders")
@@ -191,3 +192,91 @@ def test_hostile_text_is_escaped(site: Site) -> None:
     result = site.run(*ALICE, "--sql", 'select 1 as "a\x1b[2J"', "--database", "x\x1b]0;y\x07")
     assert "\x1b" not in result.output
     assert "\x07" not in result.output
+
+
+@pytest.fixture
+def shells(site: Site) -> Site:
+    """A site with an SSH target beside the database."""
+    password = f"file:{site.secret}"
+    credentials = [{"user": user, "password": password} for user in ("deploy", "root")]
+    site.others = [{"name": "web1", "protocol": "ssh", "address": "192.0.2.7:22", "credentials": credentials}]
+    site.policy = {
+        "allow": [
+            {
+                "name": "CI deploys",
+                "groups": ["ci"],
+                "targets": ["web1"],
+                "ssh": {"logins": ["deploy"], "exec": ["/usr/bin/deploy *"], "files": {"read": ["/srv/**"]}},
+            },
+            {"name": "analysts read", "groups": ["analysts"], "targets": ["orders"], "sql": {"verbs": ["select"]}},
+        ]
+    }
+    site.write()
+    return site
+
+
+def asks(site: Site, *arguments: str) -> Result:
+    return site.run("explain", "--principal", "ci", "--groups", "ci", "--target", "web1", *arguments)
+
+
+def test_a_request_over_ssh(shells: Site) -> None:
+    result = asks(shells, "--ssh", "exec /usr/bin/deploy 'prod' ")
+    assert result.exit_code == 0, result.output
+    assert "ci on web1 as deploy: /usr/bin/deploy prod\n  verbs: exec\nallow by CI deploys" in result.output
+    assert "sql: the target speaks ssh" in result.output
+    assert "the target was not asked" not in result.output, "nothing had to be assumed"
+    denied = asks(shells, "--ssh", "exec /usr/bin/deploy prod; id")
+    assert "uses of a shell: ;" in denied.output
+    assert "deny: no allow entry matches" in denied.output
+    assert "ssh.exec: the command is none of /usr/bin/deploy *, and is not plain words: ;" in denied.output
+    assert "ssh.files: does not cover read /etc/passwd" in asks(shells, "--ssh", "read /etc/passwd").output
+    assert "allow by CI deploys" in asks(shells, "--ssh", "read /srv/../srv/a").output
+    assert "ssh.requests: does not cover shell" in asks(shells, "--ssh", "shell").output
+    assert "ssh.requests: does not cover forward_local" in asks(shells, "--ssh", "forward db:5432").output
+
+
+def test_another_login(shells: Site) -> None:
+    assert "ssh.logins: root is none of deploy" in asks(shells, "--login", "root", "--ssh", "shell").output
+    assert "ci connects to web1 as deploy\nallow by CI deploys" in asks(shells).output
+    assert "ci connects to web1 as root\ndeny" in asks(shells, "--login", "root").output
+    refused = asks(shells, "--login", "nobody")
+    assert refused.exit_code == 1
+    assert "no credential of web1 fits ci and the login nobody" in refused.output
+
+
+def test_a_request_as_json(shells: Site) -> None:
+    told = json.loads(asks(shells, "--json", "--ssh", "read /srv/a").output)
+    assert told["decision"] == "allow"
+    assert told["operation"]["files"] == [{"action": "read", "path": "/srv/a"}]
+    assert told["operation"]["request"] == "file"
+    told = json.loads(asks(shells, "--json", "--ssh", "exec a 'b c'").output)
+    assert (told["operation"]["argv"], told["role"]) == (["a", "b c"], "deploy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mend"),
+    [
+        (["--ssh", "exce id"], "write shell, exec COMMAND"),
+        (["--ssh", "read motd"], "write read /etc/motd"),
+        (["--sql", "select 1"], "write --ssh and --login"),
+        (["--database", "x"], "write --ssh and --login"),
+        (["--target", "orders", "--ssh", "shell"], "write --sql and --database"),
+        (["--target", "orders", "--login", "x"], "write --sql and --database"),
+    ],
+)
+def test_what_does_not_fit_the_target(shells: Site, arguments: list[str], mend: str) -> None:
+    result = asks(shells, *arguments)
+    assert result.exit_code == 1
+    assert mend in result.output
+
+
+def test_cases_with_requests(shells: Site) -> None:
+    who = {"principal": "ci", "groups": ["ci"], "target": "web1"}
+    cases = [
+        {**who, "name": "a", "ssh": "exec /usr/bin/deploy x", "expect": "allow"},
+        {**who, "name": "b", "ssh": "shell", "expect": "deny"},
+    ]
+    path = shells.directory / "cases.yaml"
+    path.write_text(json.dumps({"cases": cases}))
+    result = shells.run("policy", "test", str(path))
+    assert result.exit_code == 0, result.output
