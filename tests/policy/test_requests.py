@@ -90,6 +90,7 @@ def allowing(section: str, who: Access = DEPLOY) -> set[str]:
         ),
         ("destinations: ['localhost:8080'], requests: [forward_remote]", {"forward back"}),
         ("destinations: ['db:22']", set()),
+        ("destinations: ['*:*']", {"forward"}),
         ("env: [LD_PRELOAD]", {"env"}),
         ("env: [LD_PRELOAD], exec: [id]", {"env", "exec"}),
         ("env: ['*']", set()),
