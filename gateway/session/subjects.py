@@ -23,8 +23,14 @@ def operation_subject(
 ) -> Subject:
     """What a grant for this operation is bound to, and what its approvers see."""
     if isinstance(operation, SshOperation):
-        whole = operation.text.encode("utf-8", "surrogateescape")
-        binding = _bound(access, b"ssh", operation.request.encode(), whole, operation.digest.encode(), said)
+        facts = (operation.request, operation.text, operation.subsystem, operation.destination, operation.variable)
+        uses = (f"{use.action} {use.path}" for use in operation.files)
+        binding = _bound(
+            access,
+            b"ssh",
+            said,
+            *(fact.encode("utf-8", "surrogateescape") for fact in (*facts, *sorted(operation.verbs), *uses)),
+        )
         relations: tuple[str, ...] = ()
     else:
         relations = tuple(sorted(operation.relations)) if isinstance(operation, SqlOperation) else ()

@@ -6,7 +6,7 @@ import pytest
 from policy.made import ssh_operation
 from session.house import ORDERS, operation, principal
 
-from gateway.model import Access, SqlOperation, SshOperation
+from gateway.model import Access, FileUse, SqlOperation, SshOperation
 from gateway.session.subjects import operation_subject, session_subject
 from gateway.store.requests import Subject
 
@@ -63,7 +63,11 @@ def requested(operation: SshOperation = COMMAND, said: bytes = b"reboot", role: 
     [
         requested(role="deploy"),
         requested(said=b"reboot "),
-        requested(replace(COMMAND, digest="1" * 64)),
+        requested(replace(COMMAND, text="reboot;")),
+        requested(replace(COMMAND, files=(FileUse("read", "/a"),))),
+        requested(replace(COMMAND, variable="A")),
+        requested(replace(COMMAND, destination="a:1")),
+        requested(replace(COMMAND, verbs=frozenset({"exec", "scp"}))),
         requested(ssh_operation("subsystem", "reboot")),
         about(said=b"reboot"),
     ],
