@@ -67,9 +67,11 @@ class Rules:
 class Beside:
     """A channel of the gateway's own with the target's sftp-server."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: Path | None = None) -> None:
         self.locator = Locator()
-        self.server = subprocess.Popen([Piped.SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self.server = subprocess.Popen(
+            [Piped.SERVER], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
         self._talk(lambda: self.locator.ready)
 
     def ask(self, probe: Probe) -> Reply:

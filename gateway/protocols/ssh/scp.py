@@ -133,7 +133,9 @@ class ScpRelay:
     @property
     def holding(self) -> bool:
         """Client bytes wait here; don't read more of them."""
-        return bool(self._source) if self._upward else len(self._sink) > MAX_LINE
+        if self._upward:
+            return bool(self._source) and self._turn not in SOURCES  # the rest of a record, and not its beginning
+        return len(self._sink) > MAX_LINE
 
     @property
     def over(self) -> bool:
@@ -393,7 +395,10 @@ class ScpRelay:
         except PathRefused as refused:
             self._refuse(paths[-1], refused.words)
             return None
-        ask = Ask(verb, uses, f"{verb} {' or '.join(words)}")
+        text = f"{verb} {' or '.join(words)}"
+        if self._upward:
+            text += f" (mode {anew[1:5].decode()})"
+        ask = Ask(verb, uses, text)
         said = yield ask
         assert isinstance(said, Said)
         if not said.allowed:

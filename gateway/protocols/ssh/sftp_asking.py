@@ -47,6 +47,24 @@ MAX_WORDS: Final = 1024
 DENIED: Final = "denied by policy"
 
 
+def described(attributes: Attributes) -> dict[str, str]:
+    """What they set, in words, by what it is."""
+    found = {}
+    if attributes.size is not None:
+        found["size"] = f"size {attributes.size}"
+    if attributes.owner is not None:
+        found["owner"] = "owner {}, group {}".format(*attributes.owner)
+    if attributes.mode is not None:
+        found["mode"] = f"mode {attributes.mode & 0o7777:04o}"
+    if attributes.times is not None:
+        found["times"] = "accessed {}, modified {}".format(*attributes.times)
+    return found
+
+
+def in_brackets(words: list[str]) -> str:
+    return f" ({', '.join(words)})" if words else ""
+
+
 class Opened:
     """What a handle stands for.
 
@@ -92,14 +110,7 @@ class Opened:
         self.changed: dict[str, str] = {}
 
     def change(self, attributes: Attributes) -> None:
-        if attributes.size is not None:
-            self.changed["size"] = f"size {attributes.size}"
-        if attributes.owner is not None:
-            self.changed["owner"] = "owner {}, group {}".format(*attributes.owner)
-        if attributes.mode is not None:
-            self.changed["mode"] = f"mode {attributes.mode & 0o7777:04o}"
-        if attributes.times is not None:
-            self.changed["times"] = "accessed {}, modified {}".format(*attributes.times)
+        self.changed |= described(attributes)
 
     def done(self, status: int = OK, words: str = "", *, closed: bool = True) -> Done:
         """How it went, now that it ends."""
@@ -351,8 +362,9 @@ def _open(request: Open, around: Surroundings) -> Steps[Forward | Answer]:
     if flags & ~FOR_READ:
         actions.append("write")
     real = yield from real_path(place, around, follow=place.slash or not (flags & CREATE and flags & EXCLUSIVE))
-    how = ", ".join(word for flag, word in wire.FLAGS.items() if flags & flag) or "read"
-    ask = Ask("open", _uses(actions, place, real), f"open {in_words(place, real)} ({how})")
+    how = [word for flag, word in wire.FLAGS.items() if flags & flag] or ["read"]
+    how += described(request.attributes).values()
+    ask = Ask("open", _uses(actions, place, real), f"open {in_words(place, real)}{in_brackets(how)}")
     said = yield from _decided(request.id, ask, real)
     if isinstance(said, Answer):
         return said
@@ -391,7 +403,9 @@ def _path(request: OnPath, around: Surroundings) -> Steps[Forward | Answer]:
     else:
         follow = follow or place.slash
     real = yield from real_path(place, around, follow=follow)
-    ask = Ask(request.kind, _uses((action,), place, real), f"{request.kind} {in_words(place, real)}")
+    how = list(described(request.attributes).values()) if request.attributes is not None else []
+    text = f"{request.kind} {in_words(place, real)}{in_brackets(how)}"
+    ask = Ask(request.kind, _uses((action,), place, real), text)
     said = yield from _decided(request.id, ask, real)
     if isinstance(said, Answer):
         return said
@@ -517,7 +531,9 @@ def _resolving(request: OnPath, around: Surroundings) -> Steps[Forward | Answer]
 def _attributes_of_opened(request: OnHandle, opened: Opened) -> Steps[Forward | Answer]:
     """fsetstat on what is not open for writing: its owner may change it all the same."""
     uses: list[tuple[FileAction, bytes]] = [("write", path) for path in opened.paths]
-    ask = Ask("fsetstat", uses, f"fsetstat {shown(opened.paths[-1])}")
+    assert request.attributes is not None
+    how = list(described(request.attributes).values())
+    ask = Ask("fsetstat", uses, f"fsetstat {shown(opened.paths[-1])}{in_brackets(how)}")
     said = yield from _decided(request.id, ask)
     if isinstance(said, Answer):
         return said
@@ -528,8 +544,9 @@ def _copy_data(request: CopyData, source: Opened, destination: Opened) -> Steps[
     """The target copies by itself: opening both was decided, but this is the only time that we hear of it."""
     uses: list[tuple[FileAction, bytes]] = [("read", path) for path in source.paths]
     uses += [("write", path) for path in destination.paths]
-    names = f"{shown(source.paths[-1])} to {shown(destination.paths[-1])}"
-    ask = Ask("copy-data", uses, f"copy-data {names}")
+    how = f"{request.length or 'all'} bytes from {request.source_offset} to {request.destination_offset}"
+    text = f"copy-data {shown(source.paths[-1])} to {shown(destination.paths[-1])} ({how})"
+    ask = Ask("copy-data", uses, text)
     said = yield from _decided(request.id, ask)
     if isinstance(said, Answer):
         return said

@@ -72,6 +72,10 @@ def ready(words: str, deny: Callable[[Ask], bool] = lambda ask: False) -> Talk:
     return talk
 
 
+def waits(talk: Talk) -> bool:
+    return talk.relay.holding
+
+
 def refuses(part: str) -> Callable[[Ask], bool]:
     return lambda ask: any(part in use.path for use in ask.files)
 
@@ -132,6 +136,17 @@ def test_where_to_is_a_directory_or_the_file_itself() -> None:
     sure = ready("scp -d -t x")
     sure.source(b"C0644 5 name\n")
     assert sure.uses() == [("write", "/home/u/x/name")]
+
+
+def test_what_is_asked_says_all_that_would_be_done() -> None:
+    talk = ready("scp -r -t 'x y'")
+    talk.source(b"C4755 5 name\n")
+    talk.sink(b"\1no\n")
+    talk.source(b"D0700 0 d\n")
+    assert [ask.text for ask in talk.asked] == [
+        'put "/home/u/x y" or "/home/u/x y/name" (mode 4755)',
+        'mkdir "/home/u/x y" or "/home/u/x y/d" (mode 0700)',
+    ]
 
 
 def test_directories_in_directories() -> None:
@@ -422,6 +437,17 @@ def test_a_side_that_does_not_wait() -> None:
     talk = Talk("scp -t x")
     talk.source(b"C0644 100000 x\n" + b"a" * 70_000)  # a client's chunk is what was read, no more
     assert talk.relay.holding
+
+
+def test_the_client_is_read_while_a_record_is_not_whole() -> None:
+    talk = ready("scp -t /in/")
+    assert talk.source(b"C0644 5 na") == b""
+    assert not waits(talk)
+    talk.source(b"me\nhel")
+    assert waits(talk)
+    talk.sink(OK)
+    assert not waits(talk)
+    assert talk.to_sink() == b"hel"
 
 
 def test_the_channel_ends_within_a_file() -> None:

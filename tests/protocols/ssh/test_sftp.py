@@ -44,6 +44,12 @@ def opened(talk: Talk, path: bytes = b"f", flags: int = READ | WRITE) -> bytes:
     return said.string_at(packet, 9)
 
 
+def linked(**links: str) -> Target:
+    target = Target()
+    target.links = {HOME.encode() + name.encode(): where.encode() for name, where in links.items()}
+    return target
+
+
 # --- how it begins --------------------------------------------------------------------------------------------
 
 
@@ -272,13 +278,36 @@ def test_extensions_that_are_not_understood() -> None:
     assert talk.got == []
 
 
+def test_what_is_asked_says_all_that_would_be_done() -> None:
+    talk = Talk(target=linked(link="/a b"))
+    mode, times = said.u32(4) + said.u32(0o4755), said.u32(8) + said.u32(5) + said.u32(6)
+    talk.client(
+        said.opening(1, b"f", WRITE | CREATE, mode),
+        said.opening(2, b"f", 0),
+        said.request(9, 3, said.text(b"link"), said.u32(3) + said.u64(0) + said.u32(1) + said.u32(2)),
+        said.request(14, 4, said.text(b"d"), mode),
+        said.extended(5, b"lsetstat@openssh.com", said.text(b"f"), times),
+        said.request(20, 6, said.text(b"../x"), said.text(b"y")),
+        said.on_path(13, 7, b"f"),
+    )
+    talk.client(
+        said.request(10, 8, said.text(b"h2"), mode),
+        said.extended(9, b"copy-data", said.text(b"h2"), said.u64(1), said.u64(2), said.text(b"h1"), said.u64(3)),
+    )
+    assert [ask.text for ask in talk.asked] == [
+        "open /home/u/f (write, create, mode 4755)",
+        "open /home/u/f (read)",
+        'setstat /home/u/link (really "/a b") (size 0, owner 1, group 2)',
+        "mkdir /home/u/d (mode 4755)",
+        "lsetstat /home/u/f (accessed 5, modified 6)",
+        "symlink /home/u/y to /home/x",
+        "remove /home/u/f",
+        "fsetstat /home/u/f (mode 4755)",
+        "copy-data /home/u/f to /home/u/f (2 bytes from 1 to 3)",
+    ]
+
+
 # --- where a path really leads --------------------------------------------------------------------------------
-
-
-def linked(**links: str) -> Target:
-    target = Target()
-    target.links = {HOME.encode() + name.encode(): where.encode() for name, where in links.items()}
-    return target
 
 
 def test_a_symbolic_link_is_decided_on_as_itself_and_as_what_it_leads_to() -> None:
