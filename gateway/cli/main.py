@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "unlock": "end a lock before its time",
     "locks": "list who is kept out",
     "reload": "take up configuration and policy",
+    "targets": "what an SSH host shows as its key",
     "tokens": "show the values behind tokens",
     "recordings": "list, show, export and verify recordings",
     "audit": "verify the audit log",

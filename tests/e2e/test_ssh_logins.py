@@ -215,6 +215,28 @@ def test_a_target_that_shows_another_key(gateway: SshOstiary) -> None:
     assert b"targets trust" in gateway.ssh("true", login=f"{gateway.sshd.user}@web3").stderr
 
 
+def test_what_a_target_shows(gateway: SshOstiary) -> None:
+    target = gateway.sshd.target
+    other = make_key(scratch_directory("hk") / "other")
+    gateway.write(targets=[target(), target("web2", host_keys=[public_line(other)]), target("web3", host_keys=[])])
+    line = " ".join(public_line(gateway.sshd.host_key).split()[:2])
+
+    def trust(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+        return gateway.cli("targets", "trust", name, "--config", str(gateway.configuration), *options)
+
+    known = trust("web1")
+    assert known.returncode == 0, known.stderr
+    assert "shows the key that is configured" in known.stdout
+    unknown = trust("web3")
+    assert unknown.returncode == 0
+    assert f'host_keys: ["{line}"]' in unknown.stdout
+    wrong = trust("web2", "--json")
+    assert wrong.returncode == 1
+    assert json.loads(wrong.stdout)["key"] == line
+    assert not json.loads(wrong.stdout)["known"]
+    assert "there is no SSH target" in trust("web9").stderr
+
+
 def test_a_target_with_a_certificate_of_its_host_ca(gateway: SshOstiary, pki: Pki) -> None:
     directory = scratch_directory("hca")
     host_ca = make_key(directory / "hosts_ca")

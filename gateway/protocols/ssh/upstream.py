@@ -86,7 +86,12 @@ class Dialler:
             )
         host = _Host(target)
         options = self._options(target, credential, host)
-        connection = await self._connect(target, options, host, timeout, wait="auth")
+        try:
+            connection = await self._connect(target, options, host, timeout, wait="auth")
+        except TargetUnavailable as error:
+            if isinstance(error.__cause__, asyncssh.HostKeyNotVerifiable) and (shown := host.shown) is not None:
+                log.error("unknown host key", target=target.name, fingerprint=shown.fingerprint, line=shown.line)
+            raise
         return Upstream(connection, host)
 
     async def host_key(self, target: Target, timeout: float) -> PublicKey:
@@ -177,10 +182,9 @@ def private_key(reference: SecretReference) -> SSHKey:
 
 
 def _unknown(target: Target, shown: PublicKey | None, error: Exception) -> TargetUnavailable:
-    """The key that was shown, and the line to add if it is right."""
+    """What is said of a key that was shown and is not known, or of none that could be checked."""
     if shown is None:
         return TargetUnavailable(f"the target's host key can't be checked: {error}")
-    log.error("unknown host key", target=target.name, fingerprint=shown.fingerprint, line=shown.line)
     return TargetUnavailable(
         f"the host key that {target.name} shows is not the one that is configured ({shown.kind} {shown.fingerprint})",
         hint=f"If it was changed on purpose, an operator runs: ostiary targets trust {target.name}",
