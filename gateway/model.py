@@ -112,6 +112,11 @@ class Access:
     address: str
 
 
+def place(target: str, database: str, role: str) -> str:
+    """Where somebody is, or wants to go, in words."""
+    return f"{target}, database {database}, as {role}" if database else f"{target}, as {role}"
+
+
 @dataclass(frozen=True, slots=True)
 class LabelUse:
     """What an operation does with labelled columns, beside showing them.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import uuid7
+from gateway.model import place, uuid7
 
 
 def test_uuid7_is_the_example_of_rfc_9562_appendix_a6() -> None:
@@ -36,3 +36,8 @@ def test_uuid7_uses_all_its_randomness() -> None:
 def test_uuid7_refuses_what_it_cannot_hold(now: float, random: bytes) -> None:
     with pytest.raises(ValueError, match="UUIDv7"):
         uuid7(now, random)
+
+
+def test_where_somebody_is() -> None:
+    assert place("orders", "shop", "ro") == "orders, database shop, as ro"
+    assert place("web1", "", "deploy") == "web1, as deploy"

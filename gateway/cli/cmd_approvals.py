@@ -170,13 +170,14 @@ def _whole(gateway: Control, written: str) -> str:
 
 def _fields(answer: ApprovalAnswer) -> Iterator[tuple[str, object]]:
     from gateway.cli.output import when
+    from gateway.model import place
 
     one = answer.approval
     yield "request", f"{one.id}, {_state(answer)}"
     yield "principal", f"{one.principal} ({one.principal_kind})"
     yield "groups", ", ".join(one.groups)
     yield "from", f"{one.address}, session {one.session}"
-    yield "target", f"{one.target}, database {one.database}, role {one.role}"
+    yield "target", place(one.target, one.database, one.role)
     if one.kind == "session":
         yield "wants", "a session there"
     else:

@@ -55,6 +55,7 @@ def show(session: str, where: Where, as_json: bool) -> None:
     from gateway.cli.control import control, path
     from gateway.cli.output import lasting, say_fields, say_json, when
     from gateway.control.messages import SessionAnswer
+    from gateway.model import place
 
     answer = control(where).get(path("sessions", session), SessionAnswer)
     one = answer.session
@@ -67,7 +68,7 @@ def show(session: str, where: Where, as_json: bool) -> None:
             ("principal", f"{one.principal} ({one.kind}, by {', '.join(one.factors)})"),
             ("groups", ", ".join(one.groups)),
             ("from", one.address),
-            ("target", f"{one.target} ({one.protocol}), database {one.database}, role {one.role}"),
+            ("target", place(f"{one.target} ({one.protocol})", one.database, one.role)),
             ("started", f"{when(one.started)}, {lasting(answer.now - one.started)} ago"),
             ("idle", lasting(answer.now - one.last_active)),
             ("expires", when(one.expires)),

@@ -56,6 +56,8 @@ def sql(
     if to is None:
         known = ", ".join(sorted(one.name for one in config.targets)) or "none"
         raise GatewayError(f"there is no target {target}", hint=f"targets are: {known}")
+    if to.protocol != "postgres":
+        raise GatewayError(f"{target} speaks {to.protocol}", hint="a least role is a database's; name another target")
     now = time.time()
     who = Principal(principal, cast("PrincipalKind", kind), frozenset(groups), frozenset({cast("Factor", factor)}), now)
     credential = credential_for(to, who)

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from gateway.audit.ocsf import bounded, bounded_names, encode
-from gateway.model import ApprovalTerms
+from gateway.model import ApprovalTerms, place
 from gateway.recording.export import printable
 from gateway.secrets import Secret
 from gateway.store.requests import Request
@@ -145,7 +145,7 @@ def _fields(request: Request) -> list[tuple[str, str, int]]:
     )
     fields = [
         ("who", f"{subject.principal} ({subject.principal_kind}{groups}) from {subject.address}", MAX_LINE),
-        ("where", f"{subject.target}, database {subject.database}, as {subject.role}", MAX_LINE),
+        ("where", place(subject.target, subject.database, subject.role), MAX_LINE),
         ("what", "a session" if subject.kind == "session" else verbs, MAX_LINE),
         ("statement", bounded(subject.normalised, MAX_STATEMENT), MAX_STATEMENT_LINE),
         ("relations", relations, MAX_LINE),

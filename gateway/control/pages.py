@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.control.messages import Approval, ApprovalAnswer, Terms
+from gateway.model import place
 from gateway.recording.export import printable
 
 HTML: Final = "text/html; charset=utf-8"
@@ -69,7 +70,7 @@ def _rows(answer: ApprovalAnswer) -> Iterable[tuple[str, str]]:
     groups = f"; {', '.join(one.groups)}" if one.groups else ""
     yield "who", _text(f"{one.principal} ({one.principal_kind}{groups})")
     yield "from", _text(f"{one.address}, session {one.session}")
-    yield "where", _text(f"{one.target}, database {one.database}, as {one.role}")
+    yield "where", _text(place(one.target, one.database, one.role))
     if one.kind == "session":
         yield "what", "access as such, for a session"
     else:

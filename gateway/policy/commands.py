@@ -64,6 +64,8 @@ class CommandPattern:
                     f"uses more of a shell's language than quotes ({uses}), so that it stands for exactly this text "
                     "and can't have wildcards; write the words of one command, or put it into a script at the target"
                 )
+            if not found.shell.isdisjoint(("unclosed quote", "option", "nothing")):
+                raise ValueError(f"is no command ({uses}); write its words, in quotes where one has blanks")
             return cls(text, None)
         words, rest = found.words, found.words[-1] == REST
         if rest:
@@ -71,6 +73,11 @@ class CommandPattern:
         if any(REST in word for word in words):
             raise ValueError("has a `**` that is not its last word; write `*` for one word, `**` at the end for all")
         return cls(text, tuple(map(_Word.of, words)), rest)
+
+    @property
+    def quotes_wildcards(self) -> bool:
+        """Whether a wildcard in it stands for itself."""
+        return any("*" in word.text or "?" in word.text for word in self.words or ())
 
     def match(self, words: tuple[str, ...], *, certain: bool) -> bool:
         """Whether a command of these words is one of its."""

@@ -45,6 +45,8 @@ def review(
             _never_approved(snapshot.entries, groups),
             _out_of_reach(snapshot.entries, targets),
             _back_to_the_target(snapshot.entries),
+            _quoted_wildcards(snapshot.entries),
+            _without_login(snapshot.entries, targets),
         )
         for warning in warnings
     )
@@ -224,6 +226,29 @@ def _back_to_the_target(entries: Iterable[CompiledEntry]) -> Iterator[Problem]:
             if isinstance(condition, asked.DestinationNamed) and any(map(condition.reaches, SSHD)):
                 problem = "reaches the target's own sshd, and what goes on behind a forward is not seen here"
                 yield Problem(entry.file, (*entry.path, "ssh", "destinations"), problem, "name what is meant")
+
+
+def _quoted_wildcards(entries: Iterable[CompiledEntry]) -> Iterator[Problem]:
+    for entry in entries:
+        for condition in entry.operation:
+            if isinstance(condition, (asked.CommandCovered, asked.CommandNamed)):
+                for pattern in condition.patterns.patterns:
+                    if pattern.quotes_wildcards:
+                        problem = f"`{pattern.text}` has a wildcard in quotes, where it stands for itself"
+                        yield Problem(entry.file, (*entry.path, "ssh", "exec"), problem, "take it out of the quotes")
+
+
+def _without_login(entries: Iterable[CompiledEntry], targets: Sequence[Target]) -> Iterator[Problem]:
+    for entry in entries:
+        names = targets_of(entry, targets)
+        users = {credential.user for target in targets if target.name in names for credential in target.credentials}
+        for condition in entry.access:
+            if isinstance(condition, asked.LoginNamed) and users:
+                for pattern in condition.globs.patterns:
+                    if not Globs.of((pattern,)).any(users):
+                        problem = f"`{pattern}` is no user that a credential of these targets has"
+                        mend = f"mend it, or add a credential; there are {listed(users)}"
+                        yield Problem(entry.file, (*entry.path, "ssh", "logins"), problem, mend)
 
 
 def _without_others(entry: CompiledEntry, terms: ApprovalTerms) -> list[str]:

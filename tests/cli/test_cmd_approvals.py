@@ -49,7 +49,7 @@ def test_show_tells_all_that_an_approver_must_see(dora: Command, request_: Reque
         "alice\\u202e (human)",
         "engineers",
         "192.0.2.7, session 0193",
-        "orders, database orders, role rw",
+        "orders, database orders, as rw",
         "statement  | delete from orders\n",
         "           | -- \\x1b[2Jselect harmless\n",
         "           | where ssn = $1\n",

@@ -280,3 +280,9 @@ def test_cases_with_requests(shells: Site) -> None:
     path.write_text(json.dumps({"cases": cases}))
     result = shells.run("policy", "test", str(path))
     assert result.exit_code == 0, result.output
+
+
+def test_a_least_role_is_a_databases(shells: Site) -> None:
+    result = shells.run("grants", "sql", "--groups", "ci", "--target", "web1")
+    assert result.exit_code == 1
+    assert "web1 speaks ssh" in result.output

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from policy.made import NOON, TARGETS, WEB, access, operation, snapshot, ssh_operation
 
 from gateway.errors import ConfigError
-from gateway.model import Access, FileAction, FileUse, Outcome, SshOperation
+from gateway.model import Access, Credential, FileAction, FileUse, Outcome, SshOperation
 from gateway.policy import Snapshot, explain
 from gateway.policy.review import review
 from gateway.policy.snapshot import AccessPolicy
@@ -366,6 +368,8 @@ def test_approve_entries_read_as_denies_do(section: str, asked: SshOperation, ap
         ("ssh: {logins: [a], requests: [tun]}", "the requests are shell, exec"),
         ("ssh: {logins: [a], exec: ['ls | wc *']}", "script at the target"),
         ("ssh: {logins: [a], exec: ['a ** b']}", "at the end"),
+        ("ssh: {logins: [a], exec: [it's]}", "is no command (unclosed quote)"),
+        ("ssh: {logins: [a], exec: ['-c x']}", "is no command (option)"),
         ("ssh: {logins: [a], files: {}}", "write a condition"),
         ("ssh: {logins: [a], files: {read: [srv]}}", "from the root"),
         ("ssh: {logins: [a], files: {read: [/srv/]}}", "trailing slashes"),
@@ -487,6 +491,21 @@ def test_an_allow_without_a_section_explains_what_it_needs_the_name_of() -> None
 def test_what_probably_is_not_meant(policy: str, warning: str) -> None:
     found = review(snapshot(policy), (*TARGETS, WEB), NOON)
     assert any(warning in str(problem) for problem in found), "\n".join(map(str, found))
+
+
+def test_a_wildcard_in_quotes_is_pointed_at() -> None:
+    rules = snapshot("allow: [{name: a, kind: human, ssh: {logins: [a], exec: [\"ls '/srv/*'\", 'ls *']}}]")
+    (found,) = review(rules, (*TARGETS, WEB), NOON)
+    assert "`ls '/srv/*'` has a wildcard in quotes" in found.problem
+
+
+def test_a_login_that_no_credential_has_is_pointed_at() -> None:
+    web = replace(WEB, credentials=(Credential("deploy"), Credential("app-1")))
+    rules = snapshot("allow: [{name: a, kind: human, ssh: {logins: [deploy, deplyo, 'app-*', 'x*'], exec: [id]}}]")
+    found = review(rules, (*TARGETS, web), NOON)
+    assert [problem.problem.partition("`")[2].partition("`")[0] for problem in found] == ["deplyo", "x*"]
+    assert "there are app-1, deploy" in found[0].mend
+    assert not review(rules, (*TARGETS, WEB), NOON), "where none is configured nobody knows"
 
 
 @pytest.mark.parametrize(
