@@ -64,17 +64,23 @@ def gateway(pki: Pki, servers: tuple[Postgres, Postgres]) -> Iterator[Ostiary]:
         yield running
 
 
-def compare(pair: Pair, relations: Relations, seeds: range) -> None:
-    """Runs the case of each seed. Raises AssertionError with the smallest cases that tell the two apart."""
+def compare(pair: Pair, servers: Sequence[Postgres], relations: Relations, seeds: range) -> None:
+    """Runs the case of each seed. Raises AssertionError with the smallest cases that tell the two apart.
+
+    Values stay, but when the dead rows of earlier cases are cleared away is chance, and it moves the planner (the order
+    of equal rows, for instance). So what differs is run again, and once more when neither has dead rows.
+    """
     findings: list[Sequence[int]] = []
     allowed = touching = 0
     for seed in seeds:
         choices = Choices(str(seed))
         case = Author(choices, relations).case()
         outcome = pair.run(case)
-        # Twice: values stay, but when dead rows of earlier cases are cleared away, which moves the planner, is chance.
         if not outcome.same and not pair.run(case).same:
-            findings.append(choices.made)
+            for server in servers:
+                server.run("vacuum full", twins.DATABASE)
+            if not pair.run(case).same:
+                findings.append(choices.made)
         allowed += not (outcome.denied or outcome.cut)
         touching += case.touches
     assert not findings, report(pair, relations, findings, len(seeds))
@@ -109,13 +115,13 @@ def clear(pki: Pki, gateway: Ostiary) -> Iterator[Pair]:
         yield pair
 
 
-def test_a_few_statements_tell_nothing(masked: Pair, relations: Relations) -> None:
-    compare(masked, relations, range(FEW))
+def test_a_few_statements_tell_nothing(masked: Pair, servers: tuple[Postgres, Postgres], relations: Relations) -> None:
+    compare(masked, servers, relations, range(FEW))
 
 
 @pytest.mark.slow
-def test_many_statements_tell_nothing(masked: Pair, relations: Relations) -> None:
-    compare(masked, relations, range(FEW, FEW + MANY))
+def test_many_statements_tell_nothing(masked: Pair, servers: tuple[Postgres, Postgres], relations: Relations) -> None:
+    compare(masked, servers, relations, range(FEW, FEW + MANY))
 
 
 def test_without_masks_they_tell(clear: Pair, relations: Relations) -> None:
