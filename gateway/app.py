@@ -191,6 +191,8 @@ class Gateway:
             random=self.random,
             login=config.limits.login,
             pending=config.limits.pending,
+            keyring=lambda: self.readings.keyring,
+            keep_tokens=lambda: self.readings.keep_tokens(),  # noqa: PLW0108  # it is set anew by a reload
         )
         self.ssh.options = self._ssh_options(config)
         self._control = control_site(self, reactor, own=os.geteuid())

@@ -31,7 +31,7 @@ from gateway.model import (
     Target,
     Verdict,
 )
-from gateway.policy import is_free
+from gateway.policy import AccessPolicy, is_free
 from gateway.recording import SessionHeader
 from gateway.recording.events import Source, Stream, around_text, with_text
 from gateway.recording.writer import Recorded, Recorder
@@ -181,6 +181,12 @@ class Corridor:
             live.expires = _earliest(live.expires, live.started + self._limits.max)
         return True
 
+    def newest_policy(self) -> AccessPolicy:
+        """What is in force now, for what goes on without a question. Raises SessionEnded as `refresh` does."""
+        if self._gate.rules is not self.rules:
+            self.refresh()
+        return self.policy
+
     def gone(self, now: float) -> SessionEnded | None:
         """Why the session has to end: its right, its idle time (`gateway.session.live.LiveSession`)."""
         if self._gate.rules is not self.rules or self.policy.looks_at_clock:
@@ -232,6 +238,8 @@ class Corridor:
         Raises Unapproved when it needs an approval, with nothing recorded: see `gateway.session.asking`, then
         `settle`. To parse something takes none: it is asked for when it is run, with its parameters.
         """
+        if self._gate.rules is not self.rules:
+            self.refresh()
         remembered = self._decided.get(id(operation))
         if remembered is None or remembered.operation is not operation:
             remembered = self._decide(operation)
@@ -376,12 +384,25 @@ class Corridor:
                 refusal = guard(operation, self.hidden) or (unsearchable(operation) if self.planner.searches else None)
             synced = synced or not operation.verbs.isdisjoint(_SYNCED_VERBS)
             probed = bool(self.hidden) and bool(probes(operation, self.hidden)[0])
+        elif isinstance(operation, SshOperation) and decision.outcome is not Outcome.DENY:
+            refusal = self._unmaskable(operation)
         remembered = _Remembered(operation, decision, refusal, tainted=tainted, synced=synced, probes=probed)
         if decision.lasting:
             if len(self._decided) >= MAX_REMEMBERED:
                 self._decided.clear()
             self._decided[id(operation)] = remembered
         return remembered
+
+    def _unmaskable(self, operation: SshOperation) -> str | None:
+        """Why what an operation shows can't be masked, where masks search for values; None: it can, or none do.
+
+        A file is read in pieces, at any place and in any order, and its size is known before: nothing in it can be
+        found for certain, or replaced.
+        """
+        if not self.policy.detected or not any(use.action == "read" for use in operation.files):
+            return None
+        found = ", ".join(sorted(self.policy.detected))
+        return f"what files hold can't be masked, and values are masked for you ({found}); read it by a command"
 
     def _denial(self, remembered: _Remembered, number: int) -> Denial:
         decision = remembered.decision

@@ -15,8 +15,8 @@ space in the place of each: on a screen they stand in the middle of a value (col
 
 The rule of `flush`, when a timer fires and what is held back should be seen:
 
-* What looks like the beginning of a value (`_beginning`), or of a private key, stays, until a second
-  flush without new bytes in between.
+* What looks like the beginning of a value (`_beginning`), or of a private key, stays, until a second flush without new
+  bytes in between; a patient flush keeps any word that may go on.
 * All else goes out and is remembered: when the rest of a value comes whose first part is gone, the rest is hidden.
 * A value that is whole is masked as at the end of the text; what then turns out to go on is hidden to its end.
 """
@@ -114,13 +114,19 @@ class TextStream:
         self._search_windows()
         return self._release(self._searched)
 
-    def flush(self) -> bytes:
-        """A timer fired; returns what can be shown though more may come. See the rule above."""
+    def flush(self, *, patient: bool = False) -> bytes:
+        """A timer fired; returns what can be shown though more may come. See the rule above.
+
+        patient  the last word stays, whatever it looks like: where nobody types, so that nobody waits for half a word
+        """
         if self._quiet and self._keys is not None:
             self._add(self._keys.flush())
         self._search_rest()
         end = len(self._text)
-        stays = 0 if self._quiet else _beginning(self._text[max(self._out, end - MAX_TAIL) :])
+        stays = 0
+        if not self._quiet:
+            # What of the word is out already counts, too: digits that come one by one are a number all the same.
+            stays = min(end - self._out, _beginning(self._text[max(0, end - MAX_TAIL) :], any_word=patient))
         self._quiet = True
         return self._release(end - stays, last=stays == 0)
 
@@ -357,9 +363,9 @@ def _stricter(one: Method | None, other: Method | None) -> Method | None:
     return min(one, other, key=lambda method: (method.strictness, method.keep_first))
 
 
-def _beginning(tail: bytes) -> int:
-    """Bytes at the end of ``tail`` that look like the beginning of a value: digits, an address, a token."""
+def _beginning(tail: bytes, *, any_word: bool) -> int:
+    """Bytes at the end of ``tail`` that look like the beginning of a value: digits, an address, a token, any word."""
     found = _LAST_WORD.search(tail)
     word = b"" if found is None else found.group()
     digits = len(word) - len(word.translate(None, b"0123456789"))
-    return len(word) if digits > 1 or b"@" in word or len(word) >= LONG_WORD else 0
+    return len(word) if any_word or digits > 1 or b"@" in word or len(word) >= LONG_WORD else 0

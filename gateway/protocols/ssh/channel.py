@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from gateway.model import SshOperation, Verdict
 from gateway.protocols.ssh import errors
 from gateway.protocols.ssh import operation as operations
 from gateway.protocols.ssh.commands import scp
+from gateway.protocols.ssh.masks import Output
 from gateway.protocols.ssh.operation import Carrier
 from gateway.protocols.ssh.paths import PathRefused
 from gateway.protocols.ssh.scp import ScpRelay, at_target
@@ -86,6 +88,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._operation = 0
         self._received = sha256()
         self._sizes = {"input": 0, "stdout": 0, "stderr": 0}
+        self._outputs: dict[Stream, Output] = {}
         self._status = "closed"
         corridor = traffic.corridor
         self._asking = Asking(
@@ -280,8 +283,40 @@ class Channel(asyncssh.SSHServerSession[bytes]):
                 self._traffic.corridor.active()
                 self._transfer.from_target(data)
                 return
-            self._record(data, "stdout" if datatype is None else "stderr")
-            caller.write(data, datatype)
+            if self._terminal is not None:
+                echoed = self._typed.echoed(data)
+                if echoed:
+                    typed = echoed.decode("utf-8", "replace")
+                    self._traffic.corridor.happened("input", channel=self.number, data=typed)
+            self._output("stdout" if datatype is None else "stderr").feed(data)
+        except Exception as error:  # noqa: BLE001  # as above
+            self.broken(error)
+
+    def _output(self, stream: Stream) -> Output:
+        found = self._outputs.get(stream)
+        if found is None:
+            found = self._outputs[stream] = Output(
+                self._traffic.masks,
+                show=partial(self._show, stream),
+                later=asyncio.get_running_loop().call_later,
+                failed=self.broken,
+                typed=self._terminal is not None,
+            )
+        return found
+
+    def _show(self, stream: Stream, data: bytes) -> None:
+        """As the caller gets it: to the recording, then to the caller. Raises RecordingFailed."""
+        caller = self._caller
+        if self._over or caller is None or not caller.is_open:
+            return
+        self._record(data, stream)
+        caller.write(data, None if stream == "stdout" else EXTENDED_DATA_STDERR)
+
+    def _show_rest(self) -> None:
+        """The target sends no more."""
+        try:
+            for output in self._outputs.values():
+                output.close()
         except Exception as error:  # noqa: BLE001  # as above
             self.broken(error)
 
@@ -319,9 +354,6 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._terminal is None:
             corridor.output(self.number, stream, data, interactive=False)
             return
-        echoed = self._typed.echoed(data)
-        if echoed:
-            corridor.happened("input", channel=self.number, data=echoed.decode("utf-8", "replace"))
         corridor.output(self.number, stream, data, interactive=True)
 
     def pause_writing(self) -> None:
@@ -389,6 +421,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._target.after_data(act)
 
     def target_eof(self) -> None:
+        self._show_rest()
         if self._caller is not None and self._caller.is_open:
             self._caller.write_eof()
 
@@ -400,6 +433,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if not self._started and not self._over:
             self._early.append(self.target_lost)
             return
+        self._show_rest()
         self._target = None
         caller = self._caller
         if caller is not None:

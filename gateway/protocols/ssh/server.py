@@ -33,12 +33,14 @@ from gateway.errors import (
     Unapproved,
 )
 from gateway.identity import UNRESTRICTED, Identity, Restrictions, SshIdentity
+from gateway.masking.methods import Keyring
 from gateway.model import Factor, Principal, SshOperation, uuid7
 from gateway.net.reactor import require_loop
 from gateway.net.transport import twisted_address
 from gateway.protocols.ssh import errors, operation
 from gateway.protocols.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES
 from gateway.protocols.ssh.channel import Channel
+from gateway.protocols.ssh.masks import OutputMasks
 from gateway.protocols.ssh.startup import Requested, requested
 from gateway.protocols.ssh.traffic import Traffic
 from gateway.protocols.ssh.transport import CallerChannel, CallerConnection
@@ -65,6 +67,7 @@ class Service:
     """What all connections of the listener share. ``identity`` and ``options`` are replaced by a reload.
 
     pending   most connections that have not logged in
+    keyring, keep_tokens  see `gateway.protocols.ssh.masks.OutputMasks`
     waiting   how many those are now
     """
 
@@ -77,6 +80,8 @@ class Service:
     random: Callable[[int], bytes]
     login: float
     pending: int
+    keyring: Callable[[], Keyring]
+    keep_tokens: Callable[[], None]
     options: Options | None = None
     waiting: int = 0
     logins: int = 0
@@ -351,7 +356,9 @@ class Caller(asyncssh.SSHServer):
             if self._expiry is not None and self._expiry.active():
                 self._expiry.cancel()
 
-        traffic = self._traffic = Traffic(connection, upstream, corridor, self._restrictions, on_end=over)
+        masks = OutputMasks(corridor, self._service.keyring, self._service.keep_tokens)
+        traffic = Traffic(connection, upstream, corridor, self._restrictions, masks, on_end=over)
+        self._traffic = traffic
         if corridor.live.expires is not None:
             left = max(0.0, corridor.live.expires - self._service.clock())
             self._expiry = self._service.reactor.callLater(left, lambda: traffic.end(corridor.expired()))

@@ -18,6 +18,7 @@ from gateway.identity import Restrictions
 from gateway.model import Denial, SshOperation
 from gateway.protocols.ssh import errors
 from gateway.protocols.ssh.channel import Channel
+from gateway.protocols.ssh.masks import OutputMasks
 from gateway.protocols.ssh.transport import CallerChannel, CallerConnection
 from gateway.protocols.ssh.upstream import Upstream
 from gateway.recording import Recorded
@@ -39,12 +40,14 @@ class Traffic:
         upstream: Upstream,
         corridor: Corridor,
         restrictions: Restrictions,
+        masks: OutputMasks,
         *,
         on_end: Callable[[], None],
     ) -> None:
         self.corridor = corridor
         self.upstream = upstream
         self.restrictions = restrictions
+        self.masks = masks
         self._connection = connection
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
