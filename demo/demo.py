@@ -1,8 +1,8 @@
-"""`make demo` and `make demo-check`: psql through the gateway to a real PostgreSQL, on this machine alone.
+"""`make demo` and `make demo-check`: psql and ssh through the gateway to real servers, on this machine alone.
 
-Both set up the same: a throwaway PostgreSQL with data worth guarding, a CA with certificates, a syslog receiver
-(rsyslog, TLS) and a configuration; then `ostiary serve`. The demo prints the steps below as commands for another
-terminal; the check runs exactly those commands and looks at what comes out.
+Both set up the same: a throwaway PostgreSQL with data worth guarding, an sshd, a CA with certificates, a syslog
+receiver (rsyslog, TLS) and a configuration; then `ostiary serve`. The demo prints the steps below as commands for
+another terminal; the check runs exactly those commands and looks at what comes out.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from support.postgres import Postgres  # noqa: E402
 from support.process import StartFailed, free_port, scratch_directory  # noqa: E402
 from support.psql import clean_environment  # noqa: E402
 from support.rsyslog import Rsyslog  # noqa: E402
+from support.ssh import SshOstiary  # noqa: E402
+from support.sshd import Sshd  # noqa: E402
 
 POLICY = {
     **guarded.POLICY,
@@ -44,6 +46,22 @@ POLICY = {
     ],
 }
 """What guards the data, a detector for what lies where nobody expects it, and what waits for a second person."""
+
+
+def policy(web: Path) -> dict[str, object]:
+    """`POLICY`, and what bob may do where ``web`` lies."""
+    look_after = {
+        "name": "engineers look after web1",
+        "groups": ["engineers"],
+        "targets": ["web1"],
+        "ssh": {
+            "logins": ["*"],
+            "exec": [f"cat {web}/*", "uptime"],
+            "files": {"list": [f"{web}/**"], "write": [f"{web}/uploads/*"]},
+        },
+    }
+    return {**POLICY, "allow": [*guarded.POLICY["allow"], look_after]}
+
 
 FIRST = "python3 -c 'import json, sys; print(json.load(sys.stdin)[0][\"id\"])'"
 
@@ -76,9 +94,12 @@ class Step:
     beside: str | None = None
 
 
-def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str], approver: str) -> list[Step]:
+def steps(
+    gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str], approver: str, ssh: Path, web: Path
+) -> list[Step]:
     """What there is to see, in order; later steps look at what earlier ones left.
 
+    ssh       bob's ssh_config, web  the folder at the SSH target that he looks after
     approver  variables by which `ostiary` asks the control API as somebody who may approve
     """
     directory = gateway.directory
@@ -182,9 +203,34 @@ def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str], appr
             (r"approved +bob +orders", r"used +bob"),
         ),
         Step(
+            "bob reads a log on web1 over SSH: his key proves him, the gateway has the target's, and cards are masked",
+            f"ssh -F {ssh} web1 cat {web}/payments.log",
+            (r"paid 20 EUR by card \*\*\*\*",),
+            never="4111",
+        ),
+        Step(
+            "... a command is allowed as a whole: what somebody hangs on to it is refused",
+            f"ssh -F {ssh} web1 'cat {web}/payments.log; id'",
+            (r"permission denied by policy",),
+            never="uid=",
+            status=126,
+        ),
+        Step(
+            "... files are decided by path: he may leave one in uploads, and not in bin",
+            f"scp -q -F {ssh} {gateway.configuration} web1:{web}/uploads/ && echo left it there\n"
+            f"scp -q -F {ssh} {gateway.configuration} web1:{web}/bin/",
+            (r"left it there", r"(?i)permission denied"),
+            status=1,
+        ),
+        Step(
+            "what was recorded of it",
+            f"ostiary recordings show $({newest(recordings)})",
+            (r"web/bin", r"(?i)deny|denied"),
+        ),
+        Step(
             "how the gateway is",
             "ostiary status",
-            (r"\bready\b", r"2 denied", r"siem .*connected"),
+            (r"\bready\b", r"[3-9] denied", r"siem .*connected"),
         ),
     ]
 
@@ -192,6 +238,28 @@ def steps(gateway: Ostiary, receiver: Rsyslog, connections: dict[str, str], appr
 def preparation(gateway: Ostiary) -> str:
     """What the shell has to know before the first step."""
     return f"export PATH={REPOSITORY}/.venv/bin:$PATH OSTIARY_CONFIG={gateway.configuration}"
+
+
+def fill_web(directory: Path) -> Path:
+    """What lies at the SSH target."""
+    web = directory / "web"
+    for name in ("uploads", "bin"):
+        (web / name).mkdir(parents=True)
+    (web / "payments.log").write_text("10:12 paid 20 EUR by card 4111 1111 1111 1111\n")
+    return web
+
+
+def ssh_config(gateway: SshOstiary) -> str:
+    """What bob has to write so that `ssh web1` goes through the gateway."""
+    return f"""\
+Host web1
+    HostName {gateway.host}
+    Port {gateway.ssh_port}
+    User {gateway.sshd.user}@web1
+    IdentityFile {gateway.keys["bob"]}
+    IdentitiesOnly yes
+    UserKnownHostsFile {gateway.known_hosts}
+"""
 
 
 def newest(recordings: Path) -> str:
@@ -282,16 +350,20 @@ def check(gateway: Ostiary, todo: Sequence[Step]) -> bool:
 def run(checking: bool) -> int:
     """Starts everything, shows or checks the steps, ends everything; the exit status."""
     with ExitStack() as stack:
-        print("starting PostgreSQL, rsyslog and the gateway ...", flush=True)
+        print("starting PostgreSQL, sshd, rsyslog and the gateway ...", flush=True)
         pki = Pki(scratch_directory("demo"), "Ostiary demo CA")
         postgres = stack.enter_context(Postgres(tls=pki.server(file="target")))
         guarded.fill(postgres)
+        sshd = stack.enter_context(Sshd())
+        web = fill_web(sshd.directory)
         control = free_port()
         receiver = stack.enter_context(Rsyslog(pki.server(file="siem"), ca=pki.ca))
-        gateway = Ostiary(
+        gateway = SshOstiary(
             pki,
-            targets=[guarded.target(postgres, pki.ca)],
-            policy=POLICY,
+            sshd,
+            people={"bob": ["engineers"]},
+            targets=[guarded.target(postgres, pki.ca), sshd.target()],
+            policy=policy(web),
             environment=guarded.ENVIRONMENT,
             settings={
                 "node": {"name": "demo"},
@@ -324,7 +396,9 @@ def run(checking: bool) -> int:
             f"OSTIARY_URL=https://localhost:{control} OSTIARY_CA={pki.ca} "
             f"OSTIARY_CERTIFICATE={callers['olivia'].certificate} OSTIARY_KEY={callers['olivia'].key}"
         )
-        todo = steps(gateway, receiver, connections, approver)
+        ssh = gateway.directory / "ssh_config"
+        ssh.write_text(ssh_config(gateway))
+        todo = steps(gateway, receiver, connections, approver, ssh, web)
         if checking:
             return 0 if check(gateway, todo) else 1
         show(gateway, todo)
