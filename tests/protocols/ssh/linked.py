@@ -21,6 +21,7 @@ from session.house import House
 
 from gateway.config.schema import IdentitySection, SshListener
 from gateway.identity import Identity
+from gateway.masking.methods import NO_KEYS
 from gateway.model import Address, Credential, Target, TargetTls
 from gateway.protocols.ssh import Dialler, Service, server_options, upstream
 from gateway.protocols.ssh.transport import CallerConnection
@@ -299,6 +300,8 @@ class World:
             random=os.urandom,
             login=30.0,
             pending=10,
+            keyring=lambda: NO_KEYS,
+            keep_tokens=lambda: None,
         )
         host_keys = (SecretReference("file", str(directory / "host")),)
         listener = SshListener(address=Address("127.0.0.1", 22), host_keys=host_keys)
