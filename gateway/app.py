@@ -233,6 +233,11 @@ class Gateway:
         """What listens, once all of it does."""
 
     @property
+    def services(self) -> tuple[Service, ssh.Service]:
+        """What counts logins, protocol by protocol."""
+        return self.service, self.ssh
+
+    @property
     def identity(self) -> Identity:
         return self.service.identity
 

@@ -78,10 +78,11 @@ class GatewayCollector(Collector):
         loads.add_metric(["failed"], sum(database.failures for database in databases))
         yield loads
         logins = CounterMetricFamily("ostiary_logins", "Logins by outcome.", labels=["outcome"])
-        logins.add_metric(["session"], gateway.service.logins)
-        logins.add_metric(["refused"], gateway.service.refused)
+        logins.add_metric(["session"], sum(service.logins for service in gateway.services))
+        logins.add_metric(["refused"], sum(service.refused for service in gateway.services))
         yield logins
-        yield _gauge("ostiary_logins_pending", "Connections that are logging in.", gateway.service.waiting)
+        waiting = sum(service.waiting for service in gateway.services)
+        yield _gauge("ostiary_logins_pending", "Connections that are logging in.", waiting)
 
     def _approvals(self) -> Iterator[Metric]:
         gateway = self._gateway

@@ -101,7 +101,9 @@ class Running(Protocol):
     @property
     def catalogues(self) -> Iterable[Database]: ...
     @property
-    def service(self) -> Logins: ...
+    def services(self) -> Sequence[Logins]:
+        """One for each protocol."""
+
     def clock(self) -> float:
         """Unix seconds."""
 

@@ -158,6 +158,7 @@ class FakeGateway:
             clock=self.clock,
         )
         self.service = FixedLogins()
+        self.services = (self.service, FixedLogins())
         self.sinks: list[FixedSink] = []
         self.webhooks = FixedWebhooks()
         self.watching = Watching(reactor=self.reactor, clock=self.clock, in_thread=run_at_once)

@@ -58,9 +58,11 @@ def test_approvals(gateway: FakeGateway) -> None:
 
 def test_logins(gateway: FakeGateway) -> None:
     gateway.service.logins, gateway.service.refused, gateway.service.waiting = 5, 2, 1
-    assert value(gateway, "ostiary_logins_total", outcome="session") == 5
-    assert value(gateway, "ostiary_logins_total", outcome="refused") == 2
-    assert value(gateway, "ostiary_logins_pending") == 1
+    ssh = gateway.services[1]
+    ssh.logins, ssh.refused, ssh.waiting = 40, 30, 20
+    assert value(gateway, "ostiary_logins_total", outcome="session") == 45
+    assert value(gateway, "ostiary_logins_total", outcome="refused") == 32
+    assert value(gateway, "ostiary_logins_pending") == 21
 
 
 def test_sinks(gateway: FakeGateway) -> None:
