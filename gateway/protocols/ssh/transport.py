@@ -25,9 +25,9 @@ import asyncssh
 import structlog
 from asyncssh.channel import SSHChannel, SSHClientChannel, SSHServerChannel
 from asyncssh.connection import SSHClientConnection, SSHConnection, SSHServerConnection
-from asyncssh.constants import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST, MSG_KEXINIT, MSG_USERAUTH_REQUEST
+from asyncssh.constants import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST, MSG_IGNORE, MSG_KEXINIT, MSG_USERAUTH_REQUEST
 from asyncssh.misc import DisconnectError
-from asyncssh.packet import SSHPacket, String
+from asyncssh.packet import SSHPacket, SSHPacketLogger, String
 from asyncssh.public_key import decode_ssh_certificate, decode_ssh_public_key
 
 from gateway.model import SshOperation
@@ -95,6 +95,12 @@ class _Paced(SSHConnection):
     def resume_writing(self) -> None:
         self._stalled = False
         self._resume_channels()
+
+    def send_packet(self, pkttype: int, *args: bytes, handler: SSHPacketLogger | None = None) -> None:
+        # asyncssh sends one in front of each packet, for the sake of CBC's chained IVs (RFC 4251 section 9.3.1). None
+        # of the ciphers that we speak has those, and they would be every second packet.
+        if pkttype != MSG_IGNORE:
+            super().send_packet(pkttype, *args, handler=handler)
 
     def _send_deferred_packets(self) -> None:
         super()._send_deferred_packets()
