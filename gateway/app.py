@@ -189,7 +189,6 @@ class Gateway:
             audit=self.audit,
             clock=self.clock,
             random=self.random,
-            login=config.limits.login,
             pending=config.limits.pending,
             keyring=lambda: self.readings.keyring,
             keep_tokens=lambda: self.readings.keep_tokens(),  # noqa: PLW0108  # it is set anew by a reload
@@ -261,7 +260,7 @@ class Gateway:
         """How SSH is served; None: it isn't. Raises ConfigError."""
         if config.listeners.ssh is None:
             return None
-        return ssh.server_options(self.ssh, config.listeners.ssh, str(self.path))
+        return ssh.server_options(self.ssh, config.listeners.ssh, str(self.path), login=config.limits.login)
 
     def _take(self, keyring: Keyring) -> None:
         self.readings.keyring = keyring
@@ -415,7 +414,7 @@ class Gateway:
         self.service.identity = identity
         self.service.tls = tls
         self.ssh.identity, self.ssh.options = identity, ssh_options
-        self.ssh.login, self.ssh.pending = config.limits.login, config.limits.pending
+        self.ssh.pending = config.limits.pending
         if self._control_tls is not None and control_tls is not None:
             self._control_tls.renew(control_tls)
         self.certificate_ends = tls.not_after

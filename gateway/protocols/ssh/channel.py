@@ -455,10 +455,6 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             target.close()
             # One that doesn't read what was sent to it must not keep the channel.
             asyncio.get_running_loop().call_later(LINGER, target.abort)
-        if self._started or not self._over:
-            self._asking.drop("the caller left")
-            if self._woken is not None:
-                self._woken.cancel()
         self._ended()
 
     def say_goodbye(self, error: BaseException) -> None:
@@ -495,6 +491,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             return
         self._over = True
         self._traffic.left(self)
+        if self._woken is not None:
+            self._woken.cancel()
+        try:
+            # A gateway that stops keeps what was asked open: the caller will come back for it.
+            self._asking.over("the caller left", stays=self._traffic.corridor.stopping)
+        except GatewayError as error:
+            log.error("a request for approval was not withdrawn", problem=error.message)
         if self._transfer is not None:
             try:
                 self._transfer.finish()

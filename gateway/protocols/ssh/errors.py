@@ -30,7 +30,7 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 def disconnect(error: BaseException) -> tuple[int, str]:
     """The code and reason (RFC 4253 section 11.1) that end a connection. What was not raised on purpose isn't shown."""
     code = next((code for kind, code in CODES if isinstance(error, kind)), asyncssh.DISC_BY_APPLICATION)
-    text = ". ".join(_words(error))
+    text = ". ".join(map(_plain, _words(error)))
     return code, text.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
 
 

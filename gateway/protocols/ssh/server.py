@@ -78,7 +78,6 @@ class Service:
     audit: AuditLog
     clock: Callable[[], float]
     random: Callable[[int], bytes]
-    login: float
     pending: int
     keyring: Callable[[], Keyring]
     keep_tokens: Callable[[], None]
@@ -120,8 +119,11 @@ def load_host_keys(listener: SshListener, file: str) -> list[asyncssh.SSHKey]:
     return keys
 
 
-def server_options(service: Service, listener: SshListener, file: str) -> Options:
-    """How connections of ``listener`` are served. Raises ConfigError when its host keys can't be read."""
+def server_options(service: Service, listener: SshListener, file: str, *, login: float) -> Options:
+    """How connections of ``listener`` are served; ``login``: seconds until one has logged in.
+
+    Raises ConfigError when its host keys can't be read.
+    """
     return Options(
         server_factory=partial(Caller, service),
         server_version="Ostiary",
@@ -135,7 +137,7 @@ def server_options(service: Service, listener: SshListener, file: str) -> Option
         compression_algs=["none"],
         signature_algs=list(SIGNATURES),
         host_based_auth=False,
-        login_timeout=service.login,
+        login_timeout=login,
         keepalive_interval=KEEPALIVE,
         agent_forwarding=False,
         x11_forwarding=False,

@@ -445,7 +445,7 @@ class CallerConnection(_Paced, SSHServerConnection):
             return False
         if not msg:
             return True
-        return login.signed(key_data, _is_signed(key_data, String(self._session_id) + msg, signature))
+        return login.signed(key_data, is_signed(key_data, String(self._session_id) + msg, signature))
 
     def send_userauth_failure(self, partial_success: bool) -> None:
         self._attempts += 1
@@ -482,11 +482,14 @@ class CallerConnection(_Paced, SSHServerConnection):
     }
 
 
-def _is_signed(blob: bytes, data: bytes, signature: bytes) -> bool:
+def is_signed(blob: bytes, data: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` (RFC 4253 section 6.6) over ``data`` is by the key, or the certificate's, in ``blob``."""
     algorithm = SSHPacket(signature).get_string()
     if algorithm not in SIGNATURE_NAMES:
         return False
     key = decode_ssh_certificate(blob).key if of_blob(blob).is_certificate else decode_ssh_public_key(blob)
+    # A security key that signs by itself, without anybody's touch, may be in somebody else's hands.
+    key.set_touch_required(True)
     return key.verify(data, signature)
 
 

@@ -298,14 +298,13 @@ class World:
             audit=self.house.audit,
             clock=self.house.clock.seconds,
             random=os.urandom,
-            login=30.0,
             pending=10,
             keyring=lambda: NO_KEYS,
             keep_tokens=lambda: None,
         )
         host_keys = (SecretReference("file", str(directory / "host")),)
         listener = SshListener(address=Address("127.0.0.1", 22), host_keys=host_keys)
-        self.service.options = server_options(self.service, listener, "ostiary.yaml")
+        self.service.options = server_options(self.service, listener, "ostiary.yaml", login=30.0)
 
     def public(self, name: str) -> PublicKey:
         return of_blob(self.keys[name].public_data)

@@ -136,6 +136,20 @@ def test_a_command_that_waits_for_people(play: Play) -> None:
     play(act, NARROW)
 
 
+def test_a_gateway_that_stops_keeps_what_was_asked(play: Play) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login()
+        await caller.run("wait")
+        await until(world.house.approvals.requests)
+        world.house.gate.accepting = False
+        world.house.live.end_all(SessionEnded("the gateway is being stopped"))
+        await until(lambda: not world.house.live)
+        [request] = world.house.approvals.requests()
+        assert request.state == "pending"
+
+    play(act, NARROW)
+
+
 @pytest.mark.parametrize("how", ["signal", "key"])
 def test_interrupting_while_it_waits(play: Play, how: str) -> None:
     async def act(world: World) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
 from asyncssh.packet import String, UInt32
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from protocols.ssh.linked import World, play, turns, until
 
-from gateway.protocols.ssh.transport import MAX_CHANNELS, MAX_REQUESTS, WINDOW, WRITE_HIGH
+from gateway.protocols.ssh.transport import MAX_CHANNELS, MAX_REQUESTS, WINDOW, WRITE_HIGH, is_signed
 
 Play = Callable[[Callable[[World], Coroutine[Any, Any, Any]]], Any]
 
@@ -274,6 +276,18 @@ def test_signatures_with_sha1_are_refused(play: Play) -> None:
                 assert allowed
 
     play(act)
+
+
+@pytest.mark.parametrize(("flags", "right"), [(1, True), (5, True), (0, False), (4, False)])
+def test_a_security_key_has_to_be_touched(flags: int, right: bool) -> None:
+    """OpenSSH's PROTOCOL.u2f: flags (1: somebody was there) and a counter are signed, too."""
+    key = Ed25519PrivateKey.generate()
+    kind, application, data = b"sk-ssh-ed25519@openssh.com", b"ssh:", b"what is signed"
+    blob = String(kind) + String(key.public_key().public_bytes_raw()) + String(application)
+    said = sha256(application).digest() + bytes([flags]) + UInt32(7) + sha256(data).digest()
+    signature = String(kind) + String(key.sign(said)) + bytes([flags]) + UInt32(7)
+    assert is_signed(blob, data, signature) is right
+    assert not is_signed(blob, data + b".", signature)
 
 
 def test_terminals_signals_and_breaks(play: Play) -> None:
