@@ -183,7 +183,7 @@ class Gateway:
         )
         self.ssh = ssh.Service(
             reactor=reactor,
-            dialler=ssh.Dialler(reactor),
+            dialler=ssh.Dialler(reactor, self.clock),
             gate=self.gate,
             identity=identity,
             audit=self.audit,

@@ -72,7 +72,8 @@ class TargetTls:
 class Credential:
     """One way to log in at a target; the first whose who-globs match the principal is used.
 
-    ``key`` is a private key, for SSH. With neither ``principals`` nor ``groups`` it fits everybody.
+    ``key`` is a private key, for SSH; ``signed_by`` a CA's, which signs a certificate for each login. With neither
+    ``principals`` nor ``groups`` it fits everybody.
     """
 
     user: str
@@ -80,6 +81,7 @@ class Credential:
     principals: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     key: SecretReference | None = None
+    signed_by: SecretReference | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,10 +159,11 @@ class _Findings:
             for index, credential in enumerate(target.credentials):
                 if credential.password is not None:
                     self._gather(file, (target.name, "credentials", index, "password"), credential.password.resolve)
-                if (key := credential.key) is not None:
-                    from gateway.protocols.ssh.upstream import private_key
+                for name in ("key", "signed_by"):
+                    if (key := getattr(credential, name)) is not None:
+                        from gateway.protocols.ssh.upstream import private_key
 
-                    self._gather(file, (target.name, "credentials", index, "key"), lambda key=key: private_key(key))  # type: ignore[misc]  # as above
+                        self._gather(file, (target.name, "credentials", index, name), lambda key=key: private_key(key))  # type: ignore[misc]  # as above
 
     def _sinks(self, path: Path, config: Config) -> None:
         from gateway.model import TargetTls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,7 +68,7 @@ def _shown_by(target: Target) -> PublicKey:
     looking: list[Any] = []
 
     def look() -> None:
-        task = loop.create_task(Dialler(reactor).host_key(target, TIMEOUT))
+        task = loop.create_task(Dialler(reactor, time.time).host_key(target, TIMEOUT))
         task.add_done_callback(lambda _: reactor.stop())
         looking.append(task)
 

@@ -191,8 +191,9 @@ def _check_ssh(entry: TargetEntry, file: str, index: int) -> list[Problem]:
     seen: set[str] = set()
     for position, credential in enumerate(entry.credentials):
         where = (index, "credentials", position)
-        if credential.key is None and credential.password is None:
-            found.append(Problem(file, where, "has neither key nor password", "add key: and a private key"))
+        if credential.key is None and credential.password is None and credential.signed_by is None:
+            said = "has neither key, signed_by nor password"
+            found.append(Problem(file, where, said, "add key: and a private key"))
         if credential.user in seen:
             said = "comes after one of the same user that fits everybody, so it is never used"
             found.append(Problem(file, where, said, "move it up"))
@@ -206,9 +207,10 @@ def _check_postgres(entry: TargetEntry, file: str, index: int) -> list[Problem]:
     if entry.host_keys:
         found.append(Problem(file, (index, "host_keys"), "is for SSH only", "remove it, or write protocol: ssh"))
     for position, credential in enumerate(entry.credentials):
-        if credential.key is not None:
-            where = (index, "credentials", position, "key")
-            found.append(Problem(file, where, "is for SSH only", "use tls.certificate and tls.key"))
+        for name in ("key", "signed_by"):
+            if getattr(credential, name) is not None:
+                where = (index, "credentials", position, name)
+                found.append(Problem(file, where, "is for SSH only", "use tls.certificate and tls.key"))
     if not is_local(entry.address):
         for mode, switch in (("disable", "insecure_plaintext"), ("require", "insecure_skip_target_verification")):
             if entry.tls.mode == mode and not getattr(entry.tls, switch):
@@ -235,7 +237,8 @@ def _target(entry: TargetEntry) -> Target:
         address=entry.address,
         tls=TargetTls(tls.mode, _text(tls.ca), _text(tls.certificate), tls.key),
         credentials=tuple(
-            Credential(each.user, each.password, each.principals, each.groups, each.key) for each in entry.credentials
+            Credential(each.user, each.password, each.principals, each.groups, each.key, each.signed_by)
+            for each in entry.credentials
         ),
         tags=dict(entry.tags),
         host_keys=tuple(key for key, is_ca in entry.host_keys if not is_ca),

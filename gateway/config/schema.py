@@ -428,9 +428,13 @@ class CredentialEntry(_Section, frozen=True):
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
     """The role or login at the target."""
     password: Reference | None = None
-    """Its password. Default: none (a key, a client certificate, or the target trusts the gateway)."""
+    """Its password. Default: none (a key, a certificate, or the target trusts the gateway)."""
     key: Reference | None = None
     """Its private key, for SSH (without a passphrase)."""
+    signed_by: Reference | None = None
+    """The private key of a CA whose user certificates the target trusts (sshd's `TrustedUserCAKeys`), for SSH: each
+    session gets a key of its own, and a certificate for five minutes that names `user`, the principal and the session.
+    """
     principals: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ()
     """Globs on the principal's name that it is for."""
     groups: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ()

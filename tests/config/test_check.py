@@ -333,7 +333,7 @@ def test_an_ssh_target_without_host_keys_is_warned_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ("credentials: [{user: u}]", "0.credentials.0 has neither key nor password"),
+        ("credentials: [{user: u}]", "0.credentials.0 has neither key, signed_by nor password"),
         ("credentials: [{user: u, key: file:/k}], tls: {mode: require}", "0.tls is not for SSH"),
         ("credentials: [{user: u, key: file:/k}], host_keys: [x]", "0.host_keys.0 is no public key"),
         ("credentials: [{user: u, key: file:/k}], host_keys: ['@revoked * " + SSH_KEY + "']", "has a marker"),

@@ -487,3 +487,15 @@ def test_a_login_while_many_stand_in_the_door(gateway: SshOstiary) -> None:
         began = time.monotonic()
         assert gateway.ssh("true").returncode == 0
         assert time.monotonic() - began < PROMISED
+
+
+def test_the_target_side_by_a_certificate_of_our_own_ca(pki: Pki, tmp_path: Path) -> None:
+    ours = make_key(tmp_path / "targets_ca")
+    trusted = {"TrustedUserCAKeys": f"{ours}.pub", "AuthorizedKeysFile": "none"}
+    with Sshd(settings=trusted) as host:
+        target = host.target(credentials=[{"user": host.user, "signed_by": f"file:{ours}"}])
+        with SshOstiary(pki, host, targets=[target]) as running:
+            result = running.ssh("echo in")
+            assert (result.stdout, result.returncode) == (b"in\n", 0), result.stderr
+            session = running.recordings()[-1].stem
+            assert f'ID "ostiary/alice/{session}"' in host.log.read_text(), "the target's own log names who it was"

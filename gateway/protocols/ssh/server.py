@@ -342,7 +342,9 @@ class Caller(asyncssh.SSHServer):
             raise
         upstream: Upstream | None = None
         try:
-            upstream = await service.dialler.dial(admitted.access.target, admitted.credential, DIAL_TIMEOUT)
+            access = admitted.access
+            on_behalf = f"ostiary/{access.principal.name}/{admitted.session}"
+            upstream = await service.dialler.dial(access.target, admitted.credential, DIAL_TIMEOUT, on_behalf=on_behalf)
             if self._ending is not None:
                 raise self._ending
             self._begin(connection, corridor, upstream)

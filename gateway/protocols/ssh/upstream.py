@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import asyncssh
 import structlog
-from asyncssh.public_key import SSHKey
+from asyncssh.public_key import SSHCertificate, SSHKey
 
 from gateway.errors import SecretUnavailable, TargetUnavailable
 from gateway.model import Credential, Target
@@ -24,6 +24,12 @@ from gateway.public_keys import PublicKey, of_blob
 from gateway.secrets import SecretReference
 
 log = structlog.get_logger()
+
+CERTIFIED: Final = 300
+"""Seconds that a certificate of ours is good for: it is used at once. The session that it opens may last longer."""
+
+CLOCKS_APART: Final = 60
+"""Seconds that the target's clock may be behind ours."""
 
 KEEPALIVE: Final = 60.0
 """Seconds of silence until the target is asked whether it is there; three times without an answer, and it is not."""
@@ -71,21 +77,25 @@ class Upstream:
 
 
 class Dialler:
-    """Reaches targets."""
+    """Reaches targets. ``clock``: unix seconds."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, clock: Callable[[], float]) -> None:
         self._reactor = reactor
         self._loop = require_loop(reactor)
+        self._clock = clock
 
-    async def dial(self, target: Target, credential: Credential, timeout: float) -> Upstream:
-        """Connect, check the host key and log in, within ``timeout`` seconds. Raises TargetUnavailable."""
+    async def dial(self, target: Target, credential: Credential, timeout: float, *, on_behalf: str) -> Upstream:
+        """Connect, check the host key and log in, within ``timeout`` seconds. Raises TargetUnavailable.
+
+        on_behalf  who that is for, and in which session: a certificate's key id, which the target logs
+        """
         if not target.host_keys and not target.host_cas:
             raise TargetUnavailable(
                 f"{target.name} has no host_keys, so nobody could tell who answers there",
                 hint=f"An operator runs: ostiary targets trust {target.name}",
             )
         host = _Host(target)
-        options = self._options(target, credential, host)
+        options = self._options(target, credential, host, on_behalf=on_behalf)
         try:
             connection = await self._connect(target, options, host, timeout, wait="auth")
         except TargetUnavailable as error:
@@ -135,10 +145,20 @@ class Dialler:
         return connection
 
     def _options(
-        self, target: Target, credential: Credential, host: _Host, *, ask_for_all: bool = False
+        self,
+        target: Target,
+        credential: Credential,
+        host: _Host,
+        *,
+        on_behalf: str = "",
+        ask_for_all: bool = False,
     ) -> asyncssh.SSHClientConnectionOptions:
         try:
-            keys = [private_key(credential.key)] if credential.key is not None else None
+            keys: list[SSHKey | tuple[SSHKey, SSHCertificate]] = []
+            if credential.signed_by is not None:
+                keys.append(certified_key(private_key(credential.signed_by), credential.user, on_behalf, self._clock()))
+            if credential.key is not None:
+                keys.append(private_key(credential.key))
             password = credential.password.resolve().reveal().decode() if credential.password is not None else None
         except (SecretUnavailable, UnicodeDecodeError) as error:
             log.error("credential of a target can't be read", target=target.name, problem=str(error))
@@ -155,7 +175,7 @@ class Dialler:
             # Known hosts without entries: then asyncssh asks `_Host`, and nobody else.
             known_hosts=((), (), ()),
             server_host_key_algs=list(host_key_algorithms(*known)),
-            client_keys=keys,
+            client_keys=keys or None,
             password=password,
             agent_path=None,
             gss_host=None,
@@ -169,6 +189,20 @@ class Dialler:
             login_timeout=0,
             keepalive_interval=KEEPALIVE,
         )
+
+
+def certified_key(ca: SSHKey, user: str, on_behalf: str, now: float) -> tuple[SSHKey, SSHCertificate]:
+    """A new key, and a certificate by which its holder may log in as ``user`` for the next minutes. It limits nothing
+    else: what is allowed is the gateway's to say."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    certificate = ca.generate_user_certificate(
+        key,
+        on_behalf,
+        principals=[user],
+        valid_after=int(now) - CLOCKS_APART,
+        valid_before=int(now) + CERTIFIED,
+    )
+    return key, certificate
 
 
 def private_key(reference: SecretReference) -> SSHKey:

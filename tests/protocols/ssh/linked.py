@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -292,7 +293,7 @@ class World:
         reactor = _Reactor(self.house.clock, loop)
         self.service = Service(
             reactor=reactor,
-            dialler=Dialler(reactor),
+            dialler=Dialler(reactor, time.time),
             gate=self.house.gate,
             identity=Identity(section, lambda check: (_ for _ in ()).throw(AssertionError("no thread is needed"))),
             audit=self.house.audit,
