@@ -31,7 +31,7 @@ commands together (``;``, ``|``, ``>``, ...) or says how they run, and their wor
 RESERVED = frozenset(
     """
     if then elif else fi do done case esac while until for in function select time coproc repeat foreach end nocorrect
-    noglob switch default breaksw endif endsw goto onintr and or not begin @ [[ ]] ((
+    noglob switch default breaksw endif endsw goto onintr and or not begin - @ [[ ]] ((
     """.split()
 )
 """First words that begin something else than a command, in one of the shells."""
@@ -241,8 +241,8 @@ class _Reader:
             return
         if character in _ANYWHERE:
             self.shell.add(character)
-        elif character in "=%" and self._word is None:
-            # zsh: =ls is /bin/ls; csh and older fish: %1 is a job
+        elif character in "=%" and not any(self._word or ()):
+            # zsh: =ls is /bin/ls, and so is ""=ls; csh and older fish: %1 is a job
             self.shell.add(character)
         else:
             self._control(character)

@@ -74,6 +74,8 @@ def test_plain_words(text: str, words: tuple[str, ...]) -> None:
         ("a^b^", {"^"}),
         ("a =b", {"="}),
         ("=a", {"="}),
+        ('a ""=b', {"="}),
+        ("a ''%1", {"%"}),
         ("a %1", {"%"}),
         ("A=b c", {"assignment"}),
         ("'A'=b c", {"assignment"}),
@@ -82,6 +84,7 @@ def test_plain_words(text: str, words: tuple[str, ...]) -> None:
         ("'if' a", {"reserved word"}),
         ("a; then b", {";", "reserved word"}),
         ("@ a", {"reserved word"}),
+        (" - a", {"reserved word"}),
         (r"a \n", {"\\"}),
         (r"a \x3b", {"\\"}),
         ("a \\", {"\\"}),
@@ -167,21 +170,33 @@ def test_what_is_quoted_as_sh_wants_it_comes_back(words: list[str]) -> None:
         assert found.words == tuple(words)
 
 
-SHELLS = [path for name in ("dash", "bash", "ksh", "mksh", "zsh", "busybox") if (path := shutil.which(name))]
+NAMES = ("dash", "bash", "ksh", "mksh", "zsh", "busybox", "tcsh", "fish")
+SHELLS = [path for name in NAMES if (path := shutil.which(name))]
+OPTIONS = {"busybox": ["sh"], "zsh": ["-f"], "tcsh": ["-f"], "fish": ["--no-config"]}
+"""Without a user's own settings, which could make anything of anything."""
+
+QUOTED = (
+    "a -b 'c_d' \"e_f\" '' \"\" \\_ \\' \\\" \\; \\$ \\* \\& \\| \\` \\~ \\# \\( \\{ \\? \\[ \\< \\= \\% \\^ _ g=h = % "
+    "'\"' \"'\" '$x' '`' '*' '~' '#' 'a;b' \"a;b|c&d<e>(f)\" \"*?[x]{a,b}~#^=\" @ : , ] + a:b @a %a --x= '%s' "
+    "'{a,b}' - . .. /"
+)
+pieces = st.lists(st.sampled_from([piece.replace("_", " ") for piece in QUOTED.split()]), min_size=1, max_size=8)
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("path", SHELLS)
-@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize("path", SHELLS, ids=lambda path: path.rpartition("/")[2])
+@settings(max_examples=250, deadline=None)
 @example("a 'b c' \"d e\" f\\ g ''")
-@given(texts)
+@example('a ""=ls')
+@given(texts | pieces.map("".join) | pieces.map(" ".join))
 def test_shells_make_the_same_words_of_what_is_plain(path: str, text: str) -> None:
     """Only texts that are taken for plain words are run, as arguments of printf."""
     found = read(text)
     if found.words is None:
         return
-    shell = [path, "sh"] if path.endswith("busybox") else [path]
-    ran = subprocess.run([*shell, "-c", f"printf '%s\\0' {text}"], capture_output=True, check=True, timeout=20)
+    command = [path, *OPTIONS.get(path.rpartition("/")[2], ()), "-c", f"/usr/bin/printf '%s\\0' {text}"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+    ran = subprocess.run(command, capture_output=True, timeout=20, env=environment)
     assert ran.stdout.decode().split("\0")[:-1] == list(found.words)
     assert not ran.stderr
 
