@@ -11,7 +11,6 @@ this lies below both.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,7 +39,6 @@ _BLANK = " \t"
 _OPERATORS = ";&|<>()\n"
 _REDIRECTIONS = "<>"
 _ANYWHERE = frozenset("$`*?[{}~#!^")
-_ASSIGNMENT = re.compile(r"[^=]*[A-Za-z0-9_+\]]=")
 
 ANY, ONE = "\0", "\1"
 """What stands for the wildcards ``*`` and ``?`` in the words of a pattern; no text of a policy holds them."""
@@ -257,5 +255,8 @@ class _Reader:
         for words in self._simple:
             if words and words[0] in RESERVED:
                 self.shell.add("reserved word")
-            if words and _ASSIGNMENT.match(words[0]):
+            if words and words[0].startswith("%"):
+                # bash takes it for a job, in quotes, too.
+                self.shell.add("%")
+            if words and "=" in words[0]:
                 self.shell.add("assignment")
