@@ -45,7 +45,7 @@ demo-check: build ## does what the demo prints, and asserts each outcome
 	@$(BIN)/python demo/demo.py --check
 
 test: build ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not appliance"
+	$(BIN)/python -m pytest -n 3 --dist loadfile --durations 40 --durations-min 2 -m "not slow and not appliance"
 
 test-slow: build ## the slow ones
 	$(BIN)/python -m pytest -m "slow and not appliance" --override-ini faulthandler_timeout=1800
