@@ -127,6 +127,11 @@ class _Paced(SSHConnection):
             self._lingering = None
         super().connection_lost(exc)
 
+    def _send_disconnect(self, code: int, reason: str, lang: str) -> None:
+        if code != asyncssh.DISC_BY_APPLICATION:
+            log.info("ssh connection refused", address=self._peer_addr, code=code, reason=reason)
+        super()._send_disconnect(code, reason, lang)
+
     def internal_error(self, exc_info: Any = None, error_logger: Any = None) -> None:
         log.error("ssh connection failed", exc_info=exc_info or True)
         super().internal_error(exc_info, error_logger)
@@ -141,6 +146,26 @@ class _Paced(SSHConnection):
                 raise asyncssh.ProtocolError("too many key exchanges")
             self._last_rekey = now
         await super()._process_kexinit(pkttype, pktid, packet)
+        if self.is_server():
+            self._ignore_first_kex = guessed_wrong(self._client_kexinit, self._server_kexinit)
+
+
+def guessed_wrong(client: bytes, server: bytes) -> bool:
+    """Whether a packet of another key exchange follows the client's KEXINIT, to be ignored (RFC 4253 section 7.1): the
+    first algorithms of both sides, for the exchange and for host keys, have to be the same. (asyncssh compares with
+    what was chosen, and dropbear, which guesses, is then a packet ahead.)
+    """
+    first: list[tuple[bytes, bytes]] = []
+    follows = False
+    for kexinit in (server, client):
+        packet = SSHPacket(kexinit)
+        packet.get_bytes(1 + 16)  # the packet's type, a cookie
+        exchanges, host_keys = packet.get_namelist(), packet.get_namelist()
+        for _ in range(8):
+            packet.get_namelist()
+        follows = packet.get_boolean()
+        first.append((exchanges[0], host_keys[0]))
+    return follows and first[0] != first[1]
 
 
 class _PacedChannel(SSHChannel[bytes]):

@@ -14,7 +14,14 @@ from asyncssh.packet import String, UInt32
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from protocols.ssh.linked import World, play, turns, until
 
-from gateway.protocols.ssh.transport import MAX_CHANNELS, MAX_REQUESTS, WINDOW, WRITE_HIGH, is_signed
+from gateway.protocols.ssh.transport import (
+    MAX_CHANNELS,
+    MAX_REQUESTS,
+    WINDOW,
+    WRITE_HIGH,
+    guessed_wrong,
+    is_signed,
+)
 
 Play = Callable[[Callable[[World], Coroutine[Any, Any, Any]]], Any]
 
@@ -259,6 +266,24 @@ def test_key_exchanges_are_not_for_free(play: Play) -> None:
         await process.over.wait()
 
     play(act)
+
+
+@pytest.mark.parametrize("follows", [True, False])
+@pytest.mark.parametrize(
+    ("exchange", "host_key", "right"),
+    [
+        ("mlkem768x25519-sha256,curve25519-sha256", "ssh-ed25519,rsa-sha2-256", True),
+        ("curve25519-sha256,mlkem768x25519-sha256", "ssh-ed25519", False),  # what would be chosen, but not our first
+        ("mlkem768x25519-sha256", "rsa-sha2-256,ssh-ed25519", False),
+    ],
+)
+def test_guesses_at_a_key_exchange(exchange: str, host_key: str, right: bool, follows: bool) -> None:
+    def kexinit(exchanges: str, host_keys: str, *, follows: bool) -> bytes:
+        names = b"".join(String(names) for names in (exchanges, host_keys, *8 * ("x",)))
+        return bytes(17) + names + bytes([follows]) + bytes(4)
+
+    ours = kexinit("mlkem768x25519-sha256,curve25519-sha256", "ssh-ed25519", follows=False)
+    assert guessed_wrong(kexinit(exchange, host_key, follows=follows), ours) is (follows and not right)
 
 
 def test_signatures_with_sha1_are_refused(play: Play) -> None:
