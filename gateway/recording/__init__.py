@@ -11,12 +11,16 @@ keys.py       the signing key and its public half
 reader.py     Recording: one pass over a file, with limits against hostile ones
 verify.py     verify() and its Report
 tail.py       Tail: a recording as it grows, for those who watch
-export.py     show (text), export (JSON lines)
+export.py     show (text), read_events, export (JSON lines)
+channels.py   what the channels of an SSH session showed, moment by moment
+asciicast.py  a channel for asciinema
+playback.py   a channel for a terminal: what is drawn when
+terminal.py   TerminalFilter: of all that a terminal is sent, only what draws
 listing.py    which recordings there are
 """
 
 from gateway.recording.events import SessionHeader, operation_constant
-from gateway.recording.export import export, show
+from gateway.recording.export import export, read_events, show
 from gateway.recording.format import ClosingHead, Finding, RecordingDamaged
 from gateway.recording.listing import Listed, listing
 from gateway.recording.tail import Tail
@@ -37,6 +41,7 @@ __all__ = [
     "export",
     "listing",
     "operation_constant",
+    "read_events",
     "show",
     "verify",
 ]

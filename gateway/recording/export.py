@@ -6,7 +6,8 @@ are and never reach a terminal (Warpgate 2457).
 
 from __future__ import annotations
 
-from base64 import b64encode
+import binascii
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ OWN_LINES = frozenset({"event", "time", "operation", "text", "parameters"})
 
 def show(path: Path) -> Iterator[str]:
     """Lines of text, without newlines. Raises RecordingFailed, and RecordingDamaged behind the last good line."""
-    file, size = _open(path)
+    file, size = open_existing(path)
     with file:
         for event in Recording(file, size):
             yield from show_event(event.time, event.fields)
@@ -35,12 +36,20 @@ def export(path: Path) -> Iterator[bytes]:
     Such a line is ``{"event": "blob", "of": event number, "blob": index, "offset": bytes before, "base64": ...}``.
     Raises RecordingFailed, and RecordingDamaged behind the last good line.
     """
-    file, size = _open(path)
+    file, size = open_existing(path)
     with file:
         for event in Recording(file, size):
             if event.blobs:
                 yield from _export_blobs(path, event)
             yield event.line
+
+
+def read_events(path: Path) -> Iterator[Mapping[str, object]]:
+    """Every event's fields. Raises RecordingFailed, and RecordingDamaged behind the last good one."""
+    file, size = open_existing(path)
+    with file:
+        for event in Recording(file, size):
+            yield event.fields
 
 
 def printable(text: str) -> str:
@@ -50,7 +59,8 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-def _open(path: Path) -> tuple[BinaryIO, int]:
+def open_existing(path: Path) -> tuple[BinaryIO, int]:
+    """As `open_recording`, with a RecordingFailed for people when there is none."""
     try:
         return open_recording(path)
     except FileNotFoundError:
@@ -60,7 +70,7 @@ def _open(path: Path) -> tuple[BinaryIO, int]:
 
 
 def _export_blobs(path: Path, event: Event) -> Iterator[bytes]:
-    file, _ = _open(path)
+    file, _ = open_existing(path)
     with file:
         for blob in event.blobs:
             offset = 0
@@ -81,7 +91,15 @@ def show_event(time: float, fields: Mapping[str, object]) -> Iterator[str]:
     when = datetime.fromtimestamp(time, UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
     operation = fields.get("operation")
     which = "" if operation is None else f" #{_value(operation)}"
-    others = "  ".join(f"{printable(key)}={_value(value)}" for key, value in fields.items() if key not in OWN_LINES)
+    data = _data(fields)
+    others = "  ".join(
+        f"{printable(key)}={_value(value)}"
+        for key, value in fields.items()
+        if key not in OWN_LINES and not (key == "data" and data is not None)
+    )
+    if data is not None and "\n" not in data[:-1]:
+        others += f"  data={printable(data)}"
+        data = None
     yield f"{when}  {_value(fields['event'])}{which}  {others}".rstrip()
     text = fields.get("text")
     if isinstance(text, str):
@@ -90,8 +108,24 @@ def show_event(time: float, fields: Mapping[str, object]) -> Iterator[str]:
             yield f"    | {printable(line)}"
     elif text is not None:
         yield f"    | {_value(text)}"
+    if data is not None:
+        for line in data.removesuffix("\n").split("\n"):
+            yield "    | " + printable(line.removesuffix("\r"))
     if "parameters" in fields:
         yield f"    parameters: {_value(fields['parameters'])}"
+
+
+def _data(fields: Mapping[str, object]) -> str | None:
+    """What a channel showed or was typed; bytes that are no UTF-8 as Python would write them. None: not in there."""
+    data = fields.get("data")
+    if isinstance(data, str):
+        return data
+    if isinstance(data, Mapping) and isinstance(coded := data.get("base64"), str):
+        try:
+            return b64decode(coded, validate=True).decode("utf-8", "backslashreplace")
+        except (binascii.Error, ValueError):
+            return None
+    return None
 
 
 def _value(value: object) -> str:

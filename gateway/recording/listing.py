@@ -29,6 +29,7 @@ class Listed:
     """One recording as its file claims it is; only `verify` proves it, and `export.printable` makes it safe to show.
 
     state  closed; open (the session lives, or its gateway crashed); damaged (its beginning can't be read)
+    role   the user at the target; SSH: the login
     ended, reason, events  only when closed
     """
 
@@ -36,6 +37,7 @@ class Listed:
     session: str
     size: int
     state: Literal["closed", "open", "damaged"]
+    protocol: str = ""
     principal: str = ""
     target: str = ""
     database: str = ""
@@ -74,6 +76,7 @@ def _list(path: Path) -> Listed:
             path.stem,
             size,
             "open" if end is None else "closed",
+            protocol=_text(opened.fields, "protocol"),
             principal=_text(principal, "name") if isinstance(principal, dict) else "",
             target=_text(opened.fields, "target"),
             database=_text(opened.fields, "database"),

@@ -30,6 +30,14 @@ ACCESS = Access(
     "192.0.2.7",
 )
 
+SSH_ACCESS = Access(
+    ACCESS.principal,
+    Target("web1", "ssh", Address("web1", 22), TargetTls(), ()),
+    "",
+    "deploy",
+    "192.0.2.7",
+)
+
 Job = Callable[[], Sequence[OSError | None]]
 
 
@@ -81,11 +89,11 @@ class Node:
         }
         self.recordings = Recordings(directory, **{**settings, **others})
 
-    def begin(self, *, break_glass: bool = False) -> Recorder:
+    def begin(self, access: Access = ACCESS, *, break_glass: bool = False) -> Recorder:
         self._sessions += 1
         session = uuid7(self.clock.seconds(), self._sessions.to_bytes(10, "big"))
         return self.recordings.begin(
-            SessionHeader(session, ACCESS, self.clock.seconds(), "5" * 64),
+            SessionHeader(session, access, self.clock.seconds(), "5" * 64),
             on_failure=self.failures.append,
             break_glass=break_glass,
         )

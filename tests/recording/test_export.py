@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recording.made import ALLOW, Node, conversation, operation
+from recording.ssh_made import SshRecorded
 
 from gateway.errors import RecordingFailed
 from gateway.recording import RecordingDamaged, export, show
@@ -111,3 +112,29 @@ def test_damage_is_said_behind_the_last_good_line(node: Node) -> None:
 def test_a_recording_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RecordingFailed, match="no such recording"):
         list(show(tmp_path / "a.ostrec"))
+
+
+def test_what_channels_showed_is_readable(node: Node) -> None:
+    ssh = SshRecorded(node)
+    ssh.shell()
+    ssh.shows("\x1b[1m$ \x1b[m", b"\xffone\n", "one\r\n\ttwo\x1b]0;x\x07\r\n2026-11-18 12:00:00.000  closed\n\nend")
+    ssh.happens("input", channel=1, data="ls\r")
+    ssh.happens("output", channel=1, data={"base64": "!"})
+    ssh.happens("output", channel=1, data=7)
+    ssh.close()
+    lines = list(show(ssh.path))
+    assert all(line.isprintable() for line in lines)
+    when = "2026-11-18 12:00:00.000  "
+    assert lines[4:-1] == [
+        when + "output  channel=1  stream=stdout  data=\\x1b[1m$ \\x1b[m",
+        when + "output  channel=1  stream=stdout  data=\\xffone\\n",
+        when + "output  channel=1  stream=stdout",
+        "    | one",
+        "    | \\ttwo\\x1b]0;x\\x07",
+        "    | 2026-11-18 12:00:00.000  closed",
+        "    | ",
+        "    | end",
+        when + "input  channel=1  data=ls\\r",
+        when + 'output  channel=1  data={"base64":"!"}',
+        when + "output  channel=1  data=7",
+    ]

@@ -27,6 +27,7 @@ def test_a_closed_and_an_open_recording(node: Node) -> None:
         recorder.session,
         closed.length,
         "closed",
+        protocol="postgres",
         principal="alice",
         target="orders",
         database="orders",
