@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from gateway.cli.options import config_option, json_option
+from gateway.cli.options import DEFAULT_CONFIG, config_option, duration, json_option
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -18,6 +17,37 @@ if TYPE_CHECKING:
     from gateway.audit.evidence import RecordingEvidence
     from gateway.config import Config
     from gateway.recording import Report
+    from gateway.recording.asciicast import Version
+
+FORMATS: Final[dict[str, Version]] = {"asciicast-v2": 2, "asciicast-v3": 3}
+
+SPEEDS: Final = (0.05, 1000.0)
+"""As in `gateway.recording.playback`, which takes time to import."""
+
+
+def _sessions(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Ids of recordings, for the shell's completion: never a complaint."""
+    from gateway.config import load
+    from gateway.errors import GatewayError
+    from gateway.recording.directory import walk
+
+    try:
+        directory = load(context.params.get("config_path") or DEFAULT_CONFIG).recording.directory
+        return [path.stem for path in walk(directory) if path.stem.startswith(incomplete)]
+    except (GatewayError, OSError):
+        return []
+
+
+recording_argument = click.argument("recording", shell_complete=_sessions)
+
+channel_option = click.option(
+    "--channel", type=click.IntRange(min=1), help="Which channel of the session; not needed where one can be played."
+)
+
+
+def optional_duration(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """As `duration`; None where it isn't given."""
+    return None if value is None else duration(context, parameter, value)
 
 
 @click.group()
@@ -39,11 +69,25 @@ def list_(config_path: Path, as_json: bool) -> None:
         say_json([{**asdict(one), "path": str(one.path)} for one in found])
         return
     say_table(
-        ("session", "state", "principal", "target", "database", "role", "from", "started", "ended", "size", "events"),
+        (
+            "session",
+            "state",
+            "protocol",
+            "principal",
+            "target",
+            "database",
+            "login",
+            "from",
+            "started",
+            "ended",
+            "size",
+            "events",
+        ),
         [
             (
                 one.session,
                 one.state,
+                one.protocol,
                 one.principal,
                 one.target,
                 one.database,
@@ -60,26 +104,132 @@ def list_(config_path: Path, as_json: bool) -> None:
 
 
 @recordings.command()
-@click.argument("recording")
+@recording_argument
 @config_option
-def show(recording: str, config_path: Path) -> None:
-    """One recording as text. What callers wrote has a bar in front and is escaped."""
-    from gateway.recording import show as lines
+@json_option
+def show(recording: str, config_path: Path, as_json: bool) -> None:
+    """One recording as text. What callers wrote, and what they were shown, has a bar in front and is escaped.
 
-    for line in lines(_path(recording, config_path)):
+    With --json each event is a line; `export` has large values, too.
+    """
+    from gateway.cli.output import say_json_line
+    from gateway.recording import read_events, show
+
+    path = path_of_recording(recording, config_path)
+    if as_json:
+        for event in read_events(path):
+            say_json_line(event)
+        return
+    for line in show(path):
         click.echo(line)
 
 
 @recordings.command()
-@click.argument("recording")
+@recording_argument
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("jsonl", *FORMATS)),
+    default="jsonl",
+    show_default=True,
+    help="jsonl: every event as it was stored (docs/recording-format.md). asciicast: what a channel of an SSH session "
+    "showed, for asciinema and other players.",
+)
+@channel_option
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A new file, readable by you alone. Where several channels can be played, one each: NAME-CHANNEL.SUFFIX. "
+    "Default: standard output.",
+)
+@click.option("--unfiltered", is_flag=True, help="asciicast: with what else than drawing was sent to the terminal.")
 @config_option
-def export(recording: str, config_path: Path) -> None:
-    """One recording as JSON lines, every event as it was stored (docs/recording-format.md)."""
-    from gateway.recording import export as lines
+def export(
+    recording: str, form: str, channel: int | None, output: Path | None, unfiltered: bool, config_path: Path
+) -> None:
+    """One recording for other programs: JSON lines, or asciicasts.
 
-    for line in lines(_path(recording, config_path)):
-        sys.stdout.buffer.write(line if line.endswith(b"\n") else line + b"\n")
-    sys.stdout.buffer.flush()
+    An asciicast has the output of a channel, what was typed and echoed, the terminal's sizes and, as markers, what
+    was decided. Output is filtered, so that no escape sequence in it does more than draw where it is played;
+    --unfiltered leaves it as the caller's terminal got it: don't play that in a terminal.
+    """
+    from gateway.cli.recorded import chosen, to_play, write
+    from gateway.recording import export as lines
+    from gateway.recording.asciicast import asciicast
+
+    path = path_of_recording(recording, config_path)
+    if form == "jsonl":
+        if channel is not None or unfiltered:
+            raise click.UsageError("--channel and --unfiltered are for --format asciicast-v2 and asciicast-v3")
+        write(lines(path), output)
+        return
+    session = to_play(path)
+    channels = chosen(session, channel, several=output is not None)
+    for one in channels:
+        file = output
+        if output is not None and len(channels) > 1:
+            file = output.with_name(f"{output.stem}-{one.number}{output.suffix}")
+        write(asciicast(path, session, one, FORMATS[form], filtered=not unfiltered), file)
+        if file is not None:
+            click.echo(f"channel {one.number}: {file}", err=True)
+
+
+@recordings.command()
+@recording_argument
+@channel_option
+@click.option(
+    "--speed", type=click.FloatRange(*SPEEDS), default=1.0, show_default=True, help="How many times as fast as it was."
+)
+@click.option("--idle-limit", callback=optional_duration, help="Let nothing happen for so long at most, such as 2s.")
+@click.option(
+    "--from",
+    "start",
+    metavar="TIME",
+    help="Draw at once what is before: a time since the channel's beginning (90s, 1h30m), or a time of day in UTC "
+    "(2026-11-18T12:00:00).",
+)
+@click.option("--search", default="", help="Draw all at once until this text is shown, and pause there.")
+@click.option("--no-wait", is_flag=True, help="Draw all at once; for pipes, too.")
+@config_option
+@click.pass_context
+def replay(
+    context: click.Context,
+    recording: str,
+    channel: int | None,
+    speed: float,
+    idle_limit: float | None,
+    start: str | None,
+    search: str,
+    no_wait: bool,
+    config_path: Path,
+) -> None:
+    """Play what the terminal of an SSH session showed.
+
+    Nothing in the recording but what draws reaches your terminal: not its title, clipboard, files, keyboard or mouse.
+    Decisions and sizes are said on the last row, where your terminal has more rows than the recorded one had.
+
+    \b
+    space        pause
+    + -          faster, slower
+    . or right   wait no longer for what comes next; while paused: one step
+    /            search what comes next
+    q            quit
+    """
+    from gateway.cli.recorded import chosen, replayed, seconds_from, to_play
+
+    path = path_of_recording(recording, config_path)
+    session = to_play(path)
+    (one,) = chosen(session, channel, several=False)
+    status = replayed(
+        path,
+        one,
+        speed=speed,
+        idle_limit=idle_limit,
+        start=seconds_from(start, one),
+        search=search,
+        wait=not no_wait,
+    )
+    context.exit(status)
 
 
 @recordings.command()
@@ -199,7 +349,7 @@ def _task(named: tuple[str, ...], public_key: Path | None, audit_log: Path | Non
     # The log before the files: a session that ends in between is whole, never cut.
     evidence, problem = _evidence(audit_log)
     if named:
-        paths = [_path(one, config_path) for one in named]
+        paths = [path_of_recording(one, config_path) for one in named]
     else:
         directory = _needed(config).recording.directory
         known = (session for session, said in (evidence or {}).items() if said.path)
@@ -237,7 +387,7 @@ def _is_file(recording: str) -> bool:
     return "/" in recording or recording.endswith(".ostrec")
 
 
-def _path(recording: str, config_path: Path) -> Path:
+def path_of_recording(recording: str, config_path: Path) -> Path:
     """A file's path, or where the recording of a session lies."""
     from gateway.config import load
     from gateway.recording.directory import path_of

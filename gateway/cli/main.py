@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "reload": "take up configuration and policy",
     "targets": "what an SSH host shows as its key",
     "tokens": "show the values behind tokens",
-    "recordings": "list, show, export and verify recordings",
+    "recordings": "list, show, replay, export and verify recordings",
     "audit": "verify the audit log",
     "version": "what is installed",
     "completion": "completion for bash, zsh and fish",
