@@ -52,10 +52,15 @@ class Restrictions:
 
     command   runs whatever was asked for (force-command), None: what was asked for runs
     terminal  a pty may be had
+    forwards  connections may be forwarded, either way
+    agent, x11  those may be lent
     """
 
     command: bytes | None = None
     terminal: bool = True
+    forwards: bool = True
+    agent: bool = True
+    x11: bool = True
 
 
 UNRESTRICTED: Final = Restrictions()
@@ -238,7 +243,14 @@ def _restrictions(certificate: Certificate, address: str) -> Restrictions:
         else:
             # What must be understood, and is not, is a no (CVE-2023-38325).
             raise Refused(f"its critical option {printable(name.decode('utf-8', 'replace'))} is not known")
-    return Restrictions(command, b"permit-pty" in certificate.extensions)
+    permitted = certificate.extensions
+    return Restrictions(
+        command,
+        terminal=b"permit-pty" in permitted,
+        forwards=b"permit-port-forwarding" in permitted,
+        agent=b"permit-agent-forwarding" in permitted,
+        x11=b"permit-X11-forwarding" in permitted,
+    )
 
 
 def _check_source(networks: bytes, address: str) -> None:

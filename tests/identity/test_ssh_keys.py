@@ -209,7 +209,8 @@ def test_restrictions(ca: Ca) -> None:
     key = ca.sign(
         "-O", "clear", "-O", "force-command=/usr/bin/uptime", "-O", "source-address=192.0.2.0/24,2001:db8::/32"
     )
-    assert offered(ca.section(), key).restrictions == Restrictions(b"/usr/bin/uptime", terminal=False)
+    nothing = Restrictions(b"/usr/bin/uptime", terminal=False, forwards=False, agent=False, x11=False)
+    assert offered(ca.section(), key).restrictions == nothing
 
 
 def test_groups_only_where_the_ca_is_trusted_with_them(ca: Ca) -> None:

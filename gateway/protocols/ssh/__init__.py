@@ -17,6 +17,10 @@ server       the caller's side, up to the end of its login
 upstream     login towards the target, its host key
 traffic      one session's channels, from login to its end
 channel      one channel: the corridor, then data both ways
+tunnels      the seam to asyncssh, where channels carry connections
+forwards     what a session forwards, listens for and lends
+forward      one forwarded connection
+consent      asks about one request, and waits for people
 errors       our errors as SSH's own
 
 One session:

@@ -90,6 +90,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._sizes = {"input": 0, "stdout": 0, "stderr": 0}
         self._outputs: dict[Stream, Output] = {}
         self._status = "closed"
+        self._lent: list[tuple[bytes, tuple[bytes, ...]]] = []
+        self._not_lent: list[str] = []
         corridor = traffic.corridor
         self._asking = Asking(
             corridor.approvals,
@@ -123,8 +125,19 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def asked(self, request: str, argument: bytes) -> None:
         self._traffic.spawn(self._begin(request, argument))
 
-    def refused(self, operation: SshOperation) -> None:
-        self._traffic.refuse(replace(operation, channel=self.number))
+    def lends(self, operation: SshOperation, request: bytes, fields: tuple[bytes, ...]) -> None:
+        self._traffic.spawn(self._lend(replace(operation, channel=self.number), request, fields))
+
+    async def _lend(self, operation: SshOperation, request: bytes, fields: tuple[bytes, ...]) -> None:
+        why = await self._traffic.forwards.lends(operation)
+        caller = self._caller
+        if self._over or caller is None:
+            return
+        if why is None:
+            self._lent.append((request, fields))
+        else:
+            self._not_lent.append(why)
+        caller.answer_lent(why is None)
 
     def may_set(self, name: str, value: str) -> bool:
         if is_harmless(name, value):
@@ -195,6 +208,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._transfer is not None:
             self._transfer.go_on()
 
+    def tell(self, lines: list[str]) -> bool:
+        """Say something on stderr; False when nobody would read it."""
+        if self._over or self._caller is None or not self._caller.is_open or not self._started:
+            return False
+        self._say(errors.stderr(lines, terminal=self._terminal is not None))
+        return True
+
     def _tell(self, text: str, hint: str) -> None:
         self._say(errors.stderr([text, hint], terminal=self._terminal is not None))
 
@@ -221,6 +241,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             subsystem=argument if request == "subsystem" else None,
             environment=caller.environment,
             terminal=self._terminal,
+            lent=self._lent,
         )
         return target
 
@@ -240,6 +261,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._traffic.corridor.note("channel", **fields)
         self._started = True
         self._caller.answer(True)
+        # Many ask with each command, as their configuration says; programs that read stderr don't want to hear of it.
+        self.tell([*self._traffic.unsaid(), *(self._not_lent if self._terminal is not None else ())])
         early, self._early = self._early, []
         for act in early:
             act()

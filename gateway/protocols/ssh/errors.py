@@ -45,6 +45,11 @@ def denied(denial: Denial, *, terminal: bool) -> bytes:
     return stderr([word for word in words if word], terminal=terminal)
 
 
+def one_line(denial: Denial) -> str:
+    """What somebody reads whose connection is not forwarded: a reason has one line."""
+    return _plain(" ".join(word for word in (denial.message, denial.detail, denial.hint or "") if word))[:MAX_REASON]
+
+
 def not_carried(request: str) -> Denial:
     """What this version does for nobody."""
     return Denial(f"permission denied: {request} is not carried in this version", "")

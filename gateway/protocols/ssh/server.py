@@ -34,16 +34,17 @@ from gateway.errors import (
 )
 from gateway.identity import UNRESTRICTED, Identity, Restrictions, SshIdentity
 from gateway.masking.methods import Keyring
-from gateway.model import Factor, Principal, SshOperation, uuid7
+from gateway.model import Factor, Principal, uuid7
 from gateway.net.reactor import require_loop
 from gateway.net.transport import twisted_address
-from gateway.protocols.ssh import errors, operation
+from gateway.protocols.ssh import errors
 from gateway.protocols.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES
 from gateway.protocols.ssh.channel import Channel
 from gateway.protocols.ssh.masks import OutputMasks
 from gateway.protocols.ssh.startup import Requested, requested
 from gateway.protocols.ssh.traffic import Traffic
 from gateway.protocols.ssh.transport import CallerChannel, CallerConnection
+from gateway.protocols.ssh.tunnels import Asked, CallerTunnels, Opening, Place
 from gateway.protocols.ssh.upstream import Dialler, Upstream
 from gateway.secrets import Secret
 from gateway.session import Admitted, ApprovalNeeded, Corridor, Gate, open_corridor
@@ -90,7 +91,7 @@ class Service:
         """A protocol for a new connection, unless too many are still logging in."""
         if self.options is None or self.waiting >= self.pending:
             return _TurnedAway()
-        return CallerConnection(require_loop(self.reactor), self.options)
+        return CallerTunnels(require_loop(self.reactor), self.options)
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -380,23 +381,14 @@ class Caller(asyncssh.SSHServer):
     def session_requested(self) -> tuple[CallerChannel, Channel]:
         return self._here().open()
 
-    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
-        raise self._refused(operation.forward_local(dest_host, dest_port))
+    def tunnel(self, asked: Asked) -> Opening:
+        return self._here().forwards.local(asked)
 
-    def unix_connection_requested(self, dest_path: str) -> bool:
-        raise self._refused(operation.forward_local_socket(dest_path))
+    async def listen(self, place: Place) -> bool | bytes:
+        return self._traffic is not None and await self._traffic.forwards.listen(place)
 
-    def server_requested(self, listen_host: str, listen_port: int) -> bool:
-        self._here().refuse(operation.forward_remote(listen_host, listen_port))
-        return False
-
-    def unix_server_requested(self, listen_path: str) -> bool:
-        self._here().refuse(operation.forward_remote_socket(listen_path))
-        return False
-
-    def _refused(self, asked: SshOperation) -> asyncssh.ChannelOpenError:
-        why = self._here().refuse(asked)
-        return asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, why)
+    async def unlisten(self, place: Place) -> bool:
+        return self._traffic is not None and await self._traffic.forwards.unlisten(place)
 
     def _here(self) -> Traffic:
         if self._traffic is None:

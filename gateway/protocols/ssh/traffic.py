@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 import asyncssh
 import structlog
@@ -18,6 +18,7 @@ from gateway.identity import Restrictions
 from gateway.model import Denial, SshOperation
 from gateway.protocols.ssh import errors
 from gateway.protocols.ssh.channel import Channel
+from gateway.protocols.ssh.forwards import Forwards
 from gateway.protocols.ssh.masks import OutputMasks
 from gateway.protocols.ssh.transport import CallerChannel, CallerConnection
 from gateway.protocols.ssh.upstream import Upstream
@@ -25,6 +26,9 @@ from gateway.recording import Recorded
 from gateway.session import Corridor
 
 log = structlog.get_logger()
+
+MAX_UNSAID: Final = 8
+"""Lines that wait for a channel on which the caller can be told."""
 
 
 class Traffic:
@@ -55,15 +59,17 @@ class Traffic:
         self._opened = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = False
+        self._unsaid: list[str] = []
+        self.forwards = Forwards(self, connection, upstream.connection)
         corridor.live.waits = self._waits
         corridor.live.runs_by = self._runs_by
         upstream.when_lost(self._target_lost)
 
     def _waits(self) -> bool:
-        return not any(channel.is_busy for channel in self._channels.values())
+        return not self.forwards.waits_for_people and not any(one.is_busy for one in self._channels.values())
 
     def _runs_by(self, grant: str) -> bool:
-        return any(channel.runs_by(grant) for channel in self._channels.values())
+        return self.forwards.runs_by(grant) or any(channel.runs_by(grant) for channel in self._channels.values())
 
     # --- channels ---------------------------------------------------------------------------------------------
 
@@ -72,17 +78,30 @@ class Traffic:
         if self._over:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "the session is over")
         made = self._connection.create_channel()
-        self._opened += 1
-        channel = self._channels[self._opened] = Channel(self, self._opened)
+        number = self.next_number()
+        channel = self._channels[number] = Channel(self, number)
         return made, channel
+
+    def next_number(self) -> int:
+        """Of a channel, from either side."""
+        self._opened += 1
+        return self._opened
+
+    def say(self, lines: list[str]) -> None:
+        """Tell the caller something that belongs to no channel of its own: on those that there are, or the next."""
+        told = False
+        for channel in tuple(self._channels.values()):
+            told = channel.tell(lines) or told
+        if not told:
+            self._unsaid = [*self._unsaid, *lines][-MAX_UNSAID:]
+
+    def unsaid(self) -> list[str]:
+        """What could not be told yet; it is forgotten here."""
+        lines, self._unsaid = self._unsaid, []
+        return lines
 
     def left(self, channel: Channel) -> None:
         self._channels.pop(channel.number, None)
-
-    def refuse(self, operation: SshOperation) -> str:
-        """Record that something was asked for that is not carried; why it is refused."""
-        denial = self._decide(operation)
-        return denial.message if denial is not None else errors.not_carried(operation.request).message
 
     def allows(self, operation: SshOperation) -> bool:
         """Whether policy lets something go at once. It is recorded."""
@@ -146,6 +165,7 @@ class Traffic:
         self._over = True
         for channel in tuple(self._channels.values()):
             channel.say_goodbye(error)
+        self.forwards.end("ended")
         self._connection.disconnect(*errors.disconnect(error))
         self._finish(str(error) if isinstance(error, GatewayError | PeerError) else "the gateway failed")
 
@@ -153,6 +173,7 @@ class Traffic:
         self._over = True
         for channel in tuple(self._channels.values()):
             channel.connection_lost(None)
+        self.forwards.end("closed")
         for task in tuple(self._tasks):
             task.cancel()
         self.upstream.close()

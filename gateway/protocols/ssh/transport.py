@@ -16,7 +16,7 @@ import asyncio
 import copy
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol, cast
@@ -209,8 +209,8 @@ class ChannelOwner(Protocol):
     def asked(self, request: str, argument: bytes) -> None:
         """A shell, a command or a subsystem is asked for; `CallerChannel.answer` answers."""
 
-    def refused(self, operation: SshOperation) -> None:
-        """Something is asked for that is not carried."""
+    def lends(self, operation: SshOperation, request: bytes, fields: tuple[bytes, ...]) -> None:
+        """The caller would lend its agent or its display; `CallerChannel.answer_lent` answers."""
 
     def may_set(self, name: str, value: str) -> bool:
         """Whether the channel's environment may have that."""
@@ -227,6 +227,9 @@ class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
 
     pending = False
     """Whether a shell, command or subsystem waits for `answer`."""
+
+    lending = False
+    """Whether an agent or a display waits for `answer_lent`."""
 
     _held_close = False
 
@@ -288,13 +291,29 @@ class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
         self.owner.asked(request, argument)
         return None
 
-    def _process_x11_req_request(self, packet: SSHPacket) -> bool:
-        self.owner.refused(operation.x11())
-        return False
+    def _process_x11_req_request(self, packet: SSHPacket) -> bool | None:
+        # RFC 4254 section 6.3.1: single connection, protocol, cookie, screen. The cookie is the client's own invention.
+        fields = (bytes([packet.get_boolean()]), *(String(packet.get_string()) for _ in range(2)))
+        fields += (packet.get_uint32().to_bytes(4),)
+        packet.check_end()
+        return self._lend(operation.x11(), b"x11-req", fields)
 
-    def _process_auth_agent_req_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:  # type: ignore[override]
-        self.owner.refused(operation.agent())
-        return False
+    def _process_auth_agent_req_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool | None:  # type: ignore[override]
+        packet.check_end()
+        return self._lend(operation.agent(), b"auth-agent-req@openssh.com", ())
+
+    def _lend(self, asked: SshOperation, request: bytes, fields: tuple[bytes, ...]) -> bool | None:
+        if self._session_started:
+            return False
+        self.lending = True
+        self.owner.lends(asked, request, fields)
+        return None
+
+    def answer_lent(self, accepted: bool) -> None:
+        """What became of the agent or the display."""
+        if self.lending and self._session is not None:
+            self.lending = False
+            self._report_response(accepted)
 
     def _process_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         if self.pending and _is_interrupt(packet):
@@ -342,6 +361,8 @@ def _is_interrupt(packet: SSHPacket) -> bool:
 class TargetChannel(_PacedChannel, SSHClientChannel[bytes]):
     """A session channel at the target."""
 
+    _lent: tuple[tuple[bytes, tuple[bytes, ...]], ...] = ()
+
     def __init__(self, connection: TargetConnection) -> None:
         self._delivered: deque[Callable[[], None]] = deque()
         super().__init__(connection, connection._loop, "replace", None, "strict", WINDOW, MAX_PACKET)
@@ -354,9 +375,11 @@ class TargetChannel(_PacedChannel, SSHClientChannel[bytes]):
         subsystem: bytes | None = None,
         environment: Mapping[bytes, bytes] = MappingProxyType({}),
         terminal: Terminal | None = None,
+        lent: Sequence[tuple[bytes, tuple[bytes, ...]]] = (),
     ) -> None:
         """Open the channel and ask for a command, a subsystem, or else a shell. Raises ChannelOpenError."""
         of = terminal or Terminal("", (0, 0, 0, 0), {})
+        self._lent = tuple(lent)
         await self.create(
             factory,
             command,  # type: ignore[arg-type]  # bytes go out as they are
@@ -372,6 +395,12 @@ class TargetChannel(_PacedChannel, SSHClientChannel[bytes]):
             False,
             False,
         )
+
+    async def _open(self, chantype: bytes, *args: bytes) -> SSHPacket:
+        confirmed = await super()._open(chantype, *args)
+        for request, fields in self._lent:
+            self._send_request(request, *fields)
+        return confirmed
 
     def after_data(self, act: Callable[[], None]) -> None:
         """Do that once all data that has come so far was handed on."""

@@ -19,7 +19,7 @@ from gateway.model import Credential, Target
 from gateway.net import StreamClientEndpoint
 from gateway.net.reactor import require_loop
 from gateway.protocols.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES, host_key_algorithms
-from gateway.protocols.ssh.transport import TargetConnection
+from gateway.protocols.ssh.tunnels import TargetTunnels
 from gateway.public_keys import PublicKey, of_blob
 from gateway.secrets import SecretReference
 
@@ -64,7 +64,7 @@ class _Host(asyncssh.SSHClient):
 class Upstream:
     """A connection to the target, logged in."""
 
-    def __init__(self, connection: TargetConnection, host: _Host) -> None:
+    def __init__(self, connection: TargetTunnels, host: _Host) -> None:
         self.connection = connection
         self._host = host
 
@@ -120,9 +120,9 @@ class Dialler:
 
     async def _connect(
         self, target: Target, options: asyncssh.SSHClientConnectionOptions, host: _Host, timeout: float, *, wait: str
-    ) -> TargetConnection:
+    ) -> TargetTunnels:
         options.waiter = self._loop.create_future()
-        connection = TargetConnection(self._loop, options, wait=wait)
+        connection = TargetTunnels(self._loop, options, wait=wait)
         try:
             async with asyncio.timeout(timeout):
                 await StreamClientEndpoint(self._reactor, target.address, timeout=timeout).open(connection)
