@@ -127,11 +127,6 @@ class _Paced(SSHConnection):
             self._lingering = None
         super().connection_lost(exc)
 
-    def _send_disconnect(self, code: int, reason: str, lang: str) -> None:
-        if code != asyncssh.DISC_BY_APPLICATION:
-            log.info("ssh connection refused", address=self._peer_addr, code=code, reason=reason)
-        super()._send_disconnect(code, reason, lang)
-
     def internal_error(self, exc_info: Any = None, error_logger: Any = None) -> None:
         log.error("ssh connection failed", exc_info=exc_info or True)
         super().internal_error(exc_info, error_logger)
@@ -459,6 +454,11 @@ class CallerConnection(_Paced, SSHServerConnection):
     @property
     def login(self) -> Login:
         return cast(Login, self._owner)
+
+    def _send_disconnect(self, code: int, reason: str, lang: str) -> None:
+        if code != asyncssh.DISC_BY_APPLICATION:
+            log.info("ssh connection refused", address=self._peer_addr, code=code, reason=reason)
+        super()._send_disconnect(code, reason, lang)
 
     def stop_login_timer(self) -> None:
         """It has proven who it is, and waits for people now."""

@@ -130,7 +130,7 @@ def test_a_caller_that_leaves_while_the_target_is_dialled(play: Play) -> None:
     async def act(world: World) -> None:
         dialled: asyncio.Future[Any] = world.loop.create_future()
 
-        async def dial(*_: Any) -> Any:
+        async def dial(*_: Any, **__: Any) -> Any:
             return await dialled
 
         world.service.dialler.dial = dial  # type: ignore[assignment,method-assign]  # it takes its time
@@ -148,7 +148,7 @@ def test_a_session_that_is_ended_while_the_target_is_dialled(play: Play) -> None
     async def act(world: World) -> None:
         dialled: asyncio.Future[Any] = world.loop.create_future()
 
-        async def dial(*_: Any) -> Any:
+        async def dial(*_: Any, **__: Any) -> Any:
             return await dialled
 
         world.service.dialler.dial = dial  # type: ignore[assignment,method-assign]  # it takes its time
