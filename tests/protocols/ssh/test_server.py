@@ -133,7 +133,7 @@ def test_a_caller_that_leaves_while_the_target_is_dialled(play: Play) -> None:
         async def dial(*_: Any, **__: Any) -> Any:
             return await dialled
 
-        world.service.dialler.dial = dial  # type: ignore[assignment,method-assign]  # it takes its time
+        world.service.dialler.dial = dial  # type: ignore[method-assign]  # it takes its time
         _, end = world.dial()
         await until(lambda: len(world.house.live))
         end.abort()
@@ -151,7 +151,7 @@ def test_a_session_that_is_ended_while_the_target_is_dialled(play: Play) -> None
         async def dial(*_: Any, **__: Any) -> Any:
             return await dialled
 
-        world.service.dialler.dial = dial  # type: ignore[assignment,method-assign]  # it takes its time
+        world.service.dialler.dial = dial  # type: ignore[method-assign]  # it takes its time
         connection, _ = world.dial()
         await until(lambda: len(world.house.live))
         world.house.live.end_all(SessionEnded("enough"))
