@@ -12,6 +12,7 @@ sftp_asking  what is found out and asked before one SFTP request goes on        
 sftp         the state machine of one SFTP channel                                  pure
 locating     asks a target where its paths lead, where the caller's channel can't   pure
 scp          the state machine of one channel with the old protocol of scp          pure
+turns        key exchanges, one in each turn of the loop
 typed        what of a terminal's input may be kept                                 pure
 server       the caller's side, up to the end of its login
 upstream     login towards the target, its host key

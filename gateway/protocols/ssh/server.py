@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -45,6 +45,7 @@ from gateway.protocols.ssh.startup import Requested, requested
 from gateway.protocols.ssh.traffic import Traffic
 from gateway.protocols.ssh.transport import CallerChannel, CallerConnection
 from gateway.protocols.ssh.tunnels import Asked, CallerTunnels, Opening, Place
+from gateway.protocols.ssh.turns import Turns
 from gateway.protocols.ssh.upstream import Dialler, Upstream
 from gateway.secrets import Secret
 from gateway.session import Admitted, ApprovalNeeded, Corridor, Gate, open_corridor
@@ -69,7 +70,8 @@ class Service:
 
     pending   most connections that have not logged in
     keyring, keep_tokens  see `gateway.protocols.ssh.masks.OutputMasks`
-    waiting   how many those are now
+    turns     for key exchanges, which cost milliseconds each
+    waiting   how many have not logged in now
     """
 
     reactor: Any
@@ -83,6 +85,7 @@ class Service:
     keyring: Callable[[], Keyring]
     keep_tokens: Callable[[], None]
     options: Options | None = None
+    turns: Turns = field(default_factory=Turns)
     waiting: int = 0
     logins: int = 0
     refused: int = 0
@@ -196,6 +199,9 @@ class Caller(asyncssh.SSHServer):
             self._service.waiting -= 1
 
     # --- who it is --------------------------------------------------------------------------------------------
+
+    async def turn(self) -> None:
+        await self._service.turns.mine()
 
     @property
     def is_proven(self) -> bool:

@@ -429,6 +429,9 @@ class Login(Protocol):
     def is_proven(self) -> bool:
         """Whether the caller has proven who it is."""
 
+    async def turn(self) -> None:
+        """Wait until it is this caller's turn to exchange keys."""
+
     def offered(self, blob: bytes) -> bool:
         """Whether that key or certificate might log in. It proves nothing."""
 
@@ -459,6 +462,17 @@ class CallerConnection(_Paced, SSHServerConnection):
         if code != asyncssh.DISC_BY_APPLICATION:
             log.info("ssh connection refused", address=self._peer_addr, code=code, reason=reason)
         super()._send_disconnect(code, reason, lang)
+
+    async def _process_kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        transport = self._transport
+        if not self._session_id and transport is not None:
+            # Nobody knows who that is yet: it waits for its turn, and the kernel keeps what it sends meanwhile.
+            transport.pause_reading()
+            await self.login.turn()
+            if self.has_left or transport.is_closing():
+                return
+            transport.resume_reading()
+        await super()._process_kexinit(pkttype, pktid, packet)
 
     def stop_login_timer(self) -> None:
         """It has proven who it is, and waits for people now."""
@@ -531,7 +545,7 @@ class CallerConnection(_Paced, SSHServerConnection):
         self._report_global_response(True)
 
     _packet_handlers = SSHServerConnection._packet_handlers | {
-        MSG_KEXINIT: _Paced._process_kexinit,
+        MSG_KEXINIT: _process_kexinit,
         MSG_USERAUTH_REQUEST: _process_userauth_request,
     }
 

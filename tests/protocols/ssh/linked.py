@@ -91,6 +91,12 @@ class Link(asyncio.Transport):
     def abort(self) -> None:
         self._end()
 
+    def pause_reading(self) -> None:
+        self.other.stalled = True
+
+    def resume_reading(self) -> None:
+        self.other.go_on()
+
     def is_closing(self) -> bool:
         return self._closing
 
