@@ -151,6 +151,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if not self._asking.cancel():
             self._finish(b"", 130)  # as a shell says of SIGINT
 
+    def wants_no_output(self) -> None:
+        if self._started and not self._over and self._target is not None:
+            self._target.send_end_of_write()
+
     async def _begin(self, request: str, argument: bytes) -> None:
         traffic = self._traffic
         forced = traffic.restrictions.command

@@ -60,6 +60,12 @@ Options = asyncssh.SSHServerConnectionOptions
 DIAL_TIMEOUT: Final = 10.0
 """Seconds to reach the target and log in there."""
 
+VERSION: Final = "OpenSSH_9.9p2 Ostiary"
+"""How we announce ourselves (RFC 4253 section 4.2): software, then a comment. From its beginning (WinSCP), or from what
+stands anywhere in it (libssh, asyncssh), clients tell in which of two orders a server takes SYMLINK's arguments, and
+OpenSSH's whether it knows `eow@openssh.com`. What they send goes to a target, and that is nearly always OpenSSH.
+docs/decisions/0063 has more, and why it is not 10."""
+
 KEEPALIVE: Final = 60.0
 """Seconds of silence until a caller is asked whether it is there; three times without an answer, and it is not."""
 
@@ -130,7 +136,7 @@ def server_options(service: Service, listener: SshListener, file: str, *, login:
     """
     return Options(
         server_factory=partial(Caller, service),
-        server_version="Ostiary",
+        server_version=VERSION,
         config=None,
         server_host_keys=load_host_keys(listener, file),
         gss_host=None,

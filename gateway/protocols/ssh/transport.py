@@ -213,6 +213,9 @@ class ChannelOwner(Protocol):
     def wants_out(self) -> None:
         """The caller interrupts while it waits for an answer."""
 
+    def wants_no_output(self) -> None:
+        """Nobody reads output any more at the caller's end."""
+
     def awaits_end(self) -> bool:
         """The caller closed the channel when all was said but how it ended: whether that will come."""
 
@@ -310,6 +313,12 @@ class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
             self.lending = False
             self._report_response(accepted)
 
+    def _process_eow_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:
+        """OpenSSH's PROTOCOL, 2.1. Without it `ssh host yes | head` never ends."""
+        packet.check_end()
+        self.owner.wants_no_output()
+        return True
+
     def _process_request(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         if self.pending and _is_interrupt(packet):
             self.owner.wants_out()
@@ -396,6 +405,10 @@ class TargetChannel(_PacedChannel, SSHClientChannel[bytes]):
         for request, fields in self._lent:
             self._send_request(request, *fields)
         return confirmed
+
+    def send_end_of_write(self) -> None:
+        """Nobody reads its output any more; see `CallerChannel`. A target that doesn't know it ignores it."""
+        self._send_request(b"eow@openssh.com")
 
     def after_data(self, act: Callable[[], None]) -> None:
         """Do that once all data that has come so far was handed on."""
