@@ -183,6 +183,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             return
         if self._is_over():
             target.close()
+            if self._transfer is not None:
+                self._transfer.finish()
             return
         self._begun()
 
@@ -236,7 +238,12 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             command = scp(operation.argv)
             assert command is not None, "its words made it scp"
             locator = await LocatorChannel.open(connection)
-            self._moves_files("scp", ScpRelay(command, locator.home, resolve=True), locator)
+            try:
+                relay = ScpRelay(command, locator.home, resolve=True)
+            except PathRefused:
+                locator.close()
+                raise
+            self._moves_files("scp", relay, locator)
             argument = at_target(command, locator.home).command().encode("utf-8", "surrogateescape")
         target = self._target = self._from_target.side = TargetChannel(connection)
         await target.request(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import asyncssh
 from twisted.internet.defer import Deferred
@@ -26,6 +26,9 @@ from gateway.protocols.ssh.sftp_asking import Probe, Reply
 from gateway.protocols.ssh.transport import TargetChannel, TargetConnection
 from gateway.recording import Recorded
 from gateway.session import Asking, Corridor
+
+GREETING: Final = 10.0
+"""Seconds for the target's sftp to say where it is."""
 
 
 class Ends(Protocol):
@@ -60,7 +63,14 @@ class LocatorChannel(asyncssh.SSHClientSession[bytes]):
         made = cls()
         channel = made._channel = TargetChannel(connection)
         await channel.request(lambda: made, subsystem=b"sftp")
-        await made._until(lambda: made._locator.ready)
+        try:
+            async with asyncio.timeout(GREETING):
+                await made._until(lambda: made._locator.ready)
+        except BaseException as error:
+            made.close()
+            if isinstance(error, TimeoutError):
+                raise PeerError(f"the target's sftp said nothing for {GREETING:g} s") from None
+            raise
         return made
 
     @property
@@ -180,7 +190,8 @@ class Transfer:
 
     def _turn(self) -> None:
         relay = self._relay
-        while (ask := relay.ask) is not None and not self._asking.waiting:
+        # While the disk is awaited nothing is asked: what is asked is committed in the same turn, by this channel.
+        while (ask := relay.ask) is not None and not self._asking.waiting and not self._syncing:
             verdict = self._answer(ask)
             if verdict is None:
                 break
@@ -192,11 +203,12 @@ class Transfer:
             self._probe(relay, relay.probe)
         if relay.done:
             self._done()
-        if relay.to_client:
+        if (relay.to_server or self._corridor.uncommitted) and not self._syncing:
+            self._commit()
+        if relay.to_client and not self._syncing:
+            # Behind the commit: a denial, too, is recorded before it is told.
             out, relay.to_client[:] = b"".join(relay.to_client), []
             self._ends.to_caller(out)
-        if relay.to_server and not self._syncing:
-            self._commit()
         waits = relay.ask is not None or self._probing is not None or self._syncing
         if self._at_end and not waits and not relay.holding and not relay.to_server:
             self._at_end = False
@@ -227,7 +239,8 @@ class Transfer:
 
     def _forward(self, recorded: Recorded, out: bytes) -> None:
         """``out`` goes to the target. ``recorded`` proves that all of it is in the recording."""
-        self._ends.to_target(out)
+        if out:
+            self._ends.to_target(out)
 
     def _synced(self, recorded: Recorded, out: bytes) -> None:
         self._syncing = False

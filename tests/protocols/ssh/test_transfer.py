@@ -53,17 +53,19 @@ class House:
         self.asked: list[str] = []
         self.said: list[dict[str, Any]] = []
         self.waiting = False
-        self.refusal: Denial | None = None
+        self.uncommitted = False
 
     def ask(self, operation: Any, source: str) -> Verdict[Any]:
         assert source == "file"
         self.asked.append(operation.text)
+        self.uncommitted = True
         if self.answer is None:
             raise Unapproved("wait")
         denial = self.answer if isinstance(self.answer, Denial) else None
         return Verdict(operation, len(self.asked), denial=denial)
 
     def commit(self) -> Any:
+        self.uncommitted = False
         if isinstance(self.recorded, Exception):
             raise self.recorded
         return self.recorded
@@ -149,6 +151,29 @@ def test_nothing_goes_on_before_the_disk_has_it(scene: Scene) -> None:
     synced.callback(object())
     assert bytes(scene.ends.target) == forwarded
     assert scene.ends.held == (False, False)
+
+
+def test_a_denial_is_recorded_before_it_is_told(scene: Scene) -> None:
+    scene.house.answer = Denial("no", "")
+    scene.house.recorded = synced = Deferred[object]()
+    scene.remove()
+    assert not scene.ends.caller
+    synced.callback(object())
+    assert scene.ends.caller
+    assert not scene.ends.target
+
+
+def test_nothing_is_asked_while_the_disk_is_awaited(scene: Scene) -> None:
+    scene.house.recorded = synced = Deferred[object]()
+    first = scene.remove(1)
+    second = scene.remove(2)
+    assert len(scene.house.asked) == 1
+    scene.house.recorded = another = Deferred[object]()
+    synced.callback(object())
+    assert len(scene.house.asked) == 2
+    assert bytes(scene.ends.target) == first
+    another.callback(object())
+    assert bytes(scene.ends.target) == first + second
 
 
 @pytest.mark.parametrize("later", [True, False])
