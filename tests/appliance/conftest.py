@@ -10,19 +10,34 @@ from pathlib import Path
 
 import pytest
 import yaml
-from appliance.gateway import CONTROL, Gateway
+from appliance.gateway import CONTROL, SSH, Gateway
 from appliance.host import SERVICES, Host, Lan, make_archives
 from appliance.playbook import REPOSITORY, Playbook
 from appliance.services import RELAYED, SYSLOG, Services
 from support import guarded
 from support.pki import Pki
 from support.process import scratch_directory
+from support.sshd import make_key, public_line
 
 BULK = {
     "name": "bulk changes need a second person",
     "targets": ["orders"],
     "sql": {"verbs": ["delete"], "without_where": True},
     "approvers": {"groups": ["owners"]},
+}
+
+
+LOOKS = {
+    "name": "engineers look at hosts",
+    "groups": ["engineers"],
+    "targets": ["siem"],
+    "ssh": {"logins": ["root"], "exec": ["hostname", "echo *"]},
+}
+POLICY = {
+    **guarded.POLICY,
+    "labels": {**guarded.POLICY["labels"], "pci.card": {"detector": "payment_card"}},
+    "allow": [*guarded.POLICY["allow"], LOOKS],
+    "approve": [BULK],
 }
 
 
@@ -70,6 +85,12 @@ def services(hosts: tuple[Host, Host], pki: Pki) -> Services:
 
 
 @pytest.fixture(scope="session")
+def caller_key() -> Path:
+    """bob's, for SSH."""
+    return make_key(scratch_directory("ssh") / "bob")
+
+
+@pytest.fixture(scope="session")
 def package() -> Path:
     """What `make deb` built."""
     found = sorted((REPOSITORY / "dist").glob("ostiary_*_amd64.deb"), key=lambda path: path.stat().st_mtime)
@@ -79,20 +100,26 @@ def package() -> Path:
 
 
 @pytest.fixture(scope="session")
-def playbook(hosts: tuple[Host, Host], key: Path, pki: Pki, package: Path, services: Services) -> Playbook:
+def playbook(
+    hosts: tuple[Host, Host], key: Path, pki: Pki, package: Path, services: Services, caller_key: Path
+) -> Playbook:
     """The inventory: everything that the role takes, at least once."""
     host = hosts[0]
     server = pki.server(host.fqdn, host.address, file="gateway")
     relay = pki.server("localhost", file="relay")
     policy = scratch_directory("policy") / "orders.yaml"
-    policy.write_text(yaml.safe_dump({**guarded.POLICY, "approve": [BULK]}, sort_keys=False))
+    policy.write_text(yaml.safe_dump(POLICY, sort_keys=False))
+    hosted, mine = (make_key(scratch_directory("ssh") / name) for name in ("ssh-host", "siem-root"))
     ca = pki.ca.read_text()
     sink = {"kind": "syslog-tls", "ca": "file:/etc/ostiary/tls/ca.crt"}
     variables = {
         "ostiary_package_file": str(package),
         "ostiary_config": {
             "node": {"name": host.fqdn},
-            "listeners": {"control": {"address": f"[::]:{CONTROL}"}},
+            "listeners": {
+                "control": {"address": f"[::]:{CONTROL}"},
+                "ssh": {"address": f"[::]:{SSH}", "host_keys": ["credential:ssh-host"]},
+            },
             "tls": {"client_ca": ["file:/etc/ostiary/tls/ca.crt"]},
             # a test machine's disk may be nearly full
             "recording": {"low_water": "64MiB", "reserve": "16MiB"},
@@ -103,7 +130,8 @@ def playbook(hosts: tuple[Host, Host], key: Path, pki: Pki, package: Path, servi
                 ]
             },
         },
-        "ostiary_targets": [services.target()],
+        "ostiary_targets": [services.target(), services.ssh_target(mine.with_suffix(".pub"))],
+        "ostiary_ssh_keys": [{"principal": "bob", "groups": ["engineers"], "keys": [public_line(caller_key)]}],
         "ostiary_policy_files": [str(policy)],
         "ostiary_certificates": {"gateway.crt": server.certificate.read_text(), "ca.crt": ca},
         "ostiary_recording_device": host.device,
@@ -117,6 +145,8 @@ def playbook(hosts: tuple[Host, Host], key: Path, pki: Pki, package: Path, servi
             "gateway-key": server.key.read_text(),
             "orders-owner": guarded.PASSWORDS[guarded.OWNER],
             "orders-ro": guarded.PASSWORDS[guarded.READ_ONLY],
+            "siem-root": mine.read_text(),
+            "ssh-host": hosted.read_text(),
         },
         "ostiary_relay_key": relay.key.read_text(),
     }

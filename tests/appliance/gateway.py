@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from support.pki import Issued, Pki
 from support.psql import PsqlResult, conninfo, psql
 from support.rawclient import LoginRefused, RawClient
 
-PORT, CONTROL = 5432, 8444
+PORT, CONTROL, SSH = 5432, 8444, 2222
 RECORDINGS = PurePosixPath("/var/lib/ostiary/recordings")
 
 
@@ -34,6 +34,17 @@ class Gateway:
             sslmode="verify-full", sslrootcert=self.pki.ca, sslcert=caller.certificate, sslkey=caller.key,
         )  # fmt: skip
         return psql(connection, script)
+
+    def ssh(self, key: Path, command: str) -> subprocess.CompletedProcess[str]:
+        """A command on the SSH target, by OpenSSH's own client, from this machine."""
+        known = self.host.directory / "known_gateway"
+        public = self.host.say("ssh-keygen -y -f /etc/ostiary/credentials/ssh-host")
+        known.write_text(f"[{self.host.address}]:{SSH} {public}\n")
+        return subprocess.run(
+            ["ssh", "-F", "none", "-p", str(SSH), "-l", "root@siem", "-i", key, "-o", "IdentitiesOnly=yes",
+             "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={known}", self.host.address, command],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
 
     def control(self, caller: Issued, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`ostiary ARGUMENTS...` on this machine, for the gateway over there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 from appliance.host import Host
@@ -78,6 +79,17 @@ class Services:
                 {"groups": ["owners", "engineers"], "user": guarded.OWNER, "password": "credential:orders-owner"},
                 {"user": guarded.READ_ONLY, "password": "credential:orders-ro"},
             ],
+        }
+
+    def ssh_target(self, key: Path) -> dict[str, Any]:
+        """The same host by SSH, where ``key`` (its public half) may log in from now on."""
+        self.host.ssh("cat >>/root/.ssh/authorized_keys", data=key.read_text())
+        return {
+            "name": "siem",
+            "protocol": "ssh",
+            "address": f"{self.host.fqdn}:22",
+            "host_keys": [self.host.say("cat /etc/ssh/ssh_host_ed25519_key.pub")],
+            "credentials": [{"user": "root", "key": "credential:siem-root"}],
         }
 
     def stop_receiver(self) -> None:

@@ -103,10 +103,24 @@ def test_a_bulk_change_waits_for_an_approver_elsewhere(gateway: Gateway, bob: Is
         assert session.query("select count(*) from scratch").rows == [[b"0"]]
 
 
+def test_hosts_are_guarded_over_ssh(gateway: Gateway, services: Services, caller_key: Path, key: Path) -> None:
+    said = gateway.ssh(caller_key, "hostname")
+    assert (said.stdout.strip(), said.returncode) == (services.host.say("hostname"), 0), said.stderr
+    masked = gateway.ssh(caller_key, "echo 4111111111111111")
+    assert masked.stdout == "****\n", masked
+    denied = gateway.ssh(caller_key, "hostname; id")
+    assert (denied.stdout, denied.returncode) == ("", 126), denied
+    assert "permission denied" in denied.stderr
+    assert gateway.ssh(key, "hostname").returncode == 255, "that key is no caller's"
+    shown = gateway.host.say(f"ostiary recordings show {gateway.recordings()[-1]}")
+    assert "hostname; id" in shown
+
+
 def test_credentials_are_roots_and_the_units(gateway: Gateway) -> None:
     host = gateway.host
     assert host.say("stat --format='%U %a %n' /etc/ostiary/credentials/* | sort") == "\n".join(
-        f"root 600 /etc/ostiary/credentials/{name}" for name in ("gateway-key", "orders-owner", "orders-ro")
+        f"root 600 /etc/ostiary/credentials/{name}"
+        for name in ("gateway-key", "orders-owner", "orders-ro", "siem-root", "ssh-host")
     )
     assert host.ssh("runuser -u ostiary -- ls /etc/ostiary/credentials", check=False).returncode != 0
     secret = guarded.PASSWORDS[guarded.OWNER]
