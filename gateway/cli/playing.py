@@ -24,6 +24,9 @@ ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 KEYS: Final = "space: pause  + -: speed  . right: step  /: search  q: quit"
 
+READ: Final = 64
+"""Bytes of keys that are taken at a time: what is behind a q stays with the terminal, and is thrown away there."""
+
 POLL: Final = 0.5
 """Seconds after which a terminal is looked at that has another size, or is ours again."""
 
@@ -138,7 +141,7 @@ class Screen:
         if not ready:
             return None
         try:
-            data = os.read(self._keys, 4096)
+            data = os.read(self._keys, READ)
         except OSError as error:
             raise Quit from error
         if not data:

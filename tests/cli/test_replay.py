@@ -441,7 +441,7 @@ def test_damage_restores_the_terminal(site: Site, ssh: SshRecorded) -> None:
 def test_what_was_typed_is_not_left_for_the_shell(site: Site, ssh: SshRecorded) -> None:
     with seated(site, editing(ssh).stem) as seat:
         seat.expect("red")
-        seat.type("qrm -rf /\r")
+        seat.type("q" + "rm -rf /\r" * 50)
         assert seat.ends() == 0
         os.set_blocking(seat._slave, False)
         with pytest.raises(BlockingIOError):

@@ -125,7 +125,9 @@ def test_what_is_no_utf_8_is_replaced_and_nothing_is_lost(ssh: SshRecorded) -> N
     ssh.shell()
     ssh.shows(b"a\xffb", b"\xe6", b"c", b"\xf0\x9f")
     ssh.exits()
-    assert shown(ssh.close()) == "a\ufffdb\ufffdc\ufffd"
+    path = ssh.close()
+    assert shown(path) == "a\ufffdb\ufffdc\ufffd"
+    assert [moment.kind for moment in played(path)][-2:] == ["output", "exit"]
 
 
 @settings(max_examples=50)
