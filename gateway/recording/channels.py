@@ -30,6 +30,9 @@ MAX_SIDE: Final = 2000
 USUAL_SIZE: Final = (80, 24)
 """Where there is no terminal, or it has no size (RFC 4254 section 6.2: zeroes mean nothing)."""
 
+RUNS: Final = ("shell", "exec", "subsystem", "sftp", "scp")
+"""What a channel is for; variables, agents and files are asked for beside it."""
+
 MAX_WORDS: Final = 200
 """Characters of a command, or of what is said about a decision."""
 
@@ -38,7 +41,7 @@ MAX_WORDS: Final = 200
 class Channel:
     """A channel that was asked for.
 
-    request   shell, exec, ...; "" where the recording doesn't say
+    request   one of `RUNS`; "" for a forward, or where the recording doesn't say
     text      the command, printable and cut
     terminal  TERM; None: it has no terminal
     size      columns and rows at its beginning
@@ -125,7 +128,7 @@ def _note(channels: dict[int, Channel], event: Event, fields: Mapping[str, objec
     if number is None:
         return
     known = channels.get(number) or Channel(number, "", "", event.time)
-    if event.kind == "operation" and fields.get("source") == "request" and fields.get("request") != "env":
+    if event.kind == "operation" and fields.get("request") in RUNS:
         known = replace(known, request=_text(fields, "request"), text=_text(fields, "text"))
     elif event.kind == "channel" and isinstance(fields.get("terminal"), str):
         known = replace(known, terminal=_text(fields, "terminal"), size=_size(fields))

@@ -7,7 +7,7 @@ from pathlib import Path
 from recording.made import ALLOW, SSH_ACCESS, Node
 
 from gateway.model import Decision, Outcome
-from gateway.protocols.ssh.operation import execute, shell
+from gateway.protocols.ssh.operation import agent, execute, shell
 from gateway.recording.events import Stream
 
 DENY = Decision(Outcome.DENY, ("nobody destroys",), "not \x1b[2J here")
@@ -35,6 +35,10 @@ class SshRecorded:
     def command(self, command: str, channel: int = 1) -> None:
         self._asks(channel, command)
         self.recorder.event("channel", channel=channel, operation=self._operations)
+
+    def lends_its_agent(self, channel: int = 1) -> None:
+        self._operations += 1
+        self.recorder.operation(self._operations, agent(channel), ALLOW, source="request")
 
     def denied(self, command: str, channel: int = 1) -> None:
         self._asks(channel, command, DENY)

@@ -53,6 +53,15 @@ def test_a_session_and_its_channels(ssh: SshRecorded) -> None:
     assert len(three.text) == 200
 
 
+def test_what_is_asked_beside_a_command_is_not_what_runs(ssh: SshRecorded) -> None:
+    ssh.command("uptime")
+    ssh.lends_its_agent()
+    ssh.gives(b"up")
+    path = ssh.close()
+    assert (overview(path).channels[0].request, overview(path).channels[0].text) == ("exec", "uptime")
+    assert [moment.text for moment in played(path) if moment.kind == "mark"] == ["allow: uptime", "allow: agent"]
+
+
 def test_moments_have_the_channels_time(ssh: SshRecorded) -> None:
     ssh.passes(5)
     ssh.shell()
