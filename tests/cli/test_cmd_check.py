@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from cli.made import Site
 from support.pki import Pki
+from support.sshd import make_key, public_line
 
 
 def wrong(site: Site, *said: str) -> str:
@@ -288,3 +290,49 @@ def test_a_vault_key_that_others_can_read(site: Site) -> None:
     own.write_text("x" * 44)
     own.chmod(0o644)
     wrong(site, "vault_key", "others than its owner can use it", "chmod 0600")
+
+
+def with_ssh(site: Site, tmp_path: Path) -> None:
+    """An SSH listener and an SSH target that check has nothing against."""
+    keys = {name: make_key(tmp_path / name) for name in ("host", "alice", "target")}
+    registered = tmp_path / "keys.yaml"
+    registered.write_text(yaml.safe_dump([{"principal": "alice", "keys": [public_line(keys["alice"])]}]))
+    listener = {"address": "127.0.0.1:2222", "host_keys": [f"file:{keys['host']}"]}
+    site.settings["listeners"]["ssh"] = listener
+    site.settings["identity"] = {"ssh_keys": f"file:{registered}"}
+    site.target = {
+        "name": "orders",
+        "protocol": "ssh",
+        "address": "web1:22",
+        "host_keys": [public_line(keys["host"])],
+        "credentials": [{"user": "deploy", "key": f"file:{keys['target']}"}],
+    }
+    site.policy = {"allow": [{"name": "all", "groups": ["x"], "targets": ["orders"], "ssh": {"logins": ["*"]}}]}
+
+
+def test_ssh(site: Site, tmp_path: Path) -> None:
+    with_ssh(site, tmp_path)
+    site.write()
+    result = site.run("check")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("host", ("listeners:", "host_keys:", "is no private key that can be read")),
+        ("target", ("credentials:", "is no private key that can be read")),
+        ("keys.yaml", ("keys.yaml", "not a list")),
+    ],
+)
+def test_keys_for_ssh_that_can_not_be_read(site: Site, tmp_path: Path, file: str, said: tuple[str, ...]) -> None:
+    with_ssh(site, tmp_path)
+    (tmp_path / file).write_text("rubbish\n")
+    wrong(site, *said)
+
+
+def test_a_host_key_with_a_passphrase(site: Site, tmp_path: Path) -> None:
+    with_ssh(site, tmp_path)
+    change = ["ssh-keygen", "-q", "-p", "-N", "secret", "-f", str(tmp_path / "host")]
+    subprocess.run(change, check=True, capture_output=True)
+    assert "secret" not in wrong(site, "is no private key that can be read")
