@@ -209,6 +209,12 @@ def steps(
             never="4111",
         ),
         Step(
+            "... an auditor sees what he saw; nothing in a recording does more to a terminal than draw",
+            f"ostiary recordings replay --no-wait $({newest(recordings)})",
+            (r"paid 20 EUR by card \*\*\*\*",),
+            never="4111",
+        ),
+        Step(
             "... a command is allowed as a whole: what somebody hangs on to it is refused",
             f"ssh -F {ssh} web1 'cat {web}/payments.log; id'",
             (r"permission denied by policy",),
