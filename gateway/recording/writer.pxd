@@ -32,6 +32,7 @@ cdef class Recorder:
     cdef public Py_ssize_t _gathered_size
     cdef public bytearray _rows
     cdef public object _rows_of
+    cdef public double _rows_time
     cdef public long _blobs
     cdef public object _columns
     cdef public object _masked

@@ -210,6 +210,7 @@ class Recorder:
         self._gathered_size = 0
         self._rows = bytearray()
         self._rows_of: int | tuple[int, Stream] = 0
+        self._rows_time = 0.0
         self._blobs = 0
         # Of the last result: an application that runs the same again gets the same line but for numbers.
         self._columns: Sequence[str] | None = None
@@ -323,6 +324,7 @@ class Recorder:
             self._write_gathered()
         self._rows_of = number
         self._rows += data
+        self._rows_time = self._clock()
         if len(self._rows) >= GATHER:
             self._write_gathered()
         self._touch()
@@ -335,6 +337,7 @@ class Recorder:
             self._write_gathered()
         self._rows_of = source
         self._rows += data
+        self._rows_time = self._clock()
         if len(self._rows) >= GATHER:
             self._write_gathered()
         self._touch()
@@ -463,7 +466,8 @@ class Recorder:
             self._append_compressed(GATHERED, lines.dumps(self._gathered_rows(bytes(rows))), 1)
 
     def _gathered_rows(self, data: bytes) -> dict[str, object]:
-        now = self._clock()
+        # Not now: what makes them be written may have its own time, which is a little earlier, and stands behind them.
+        now = self._rows_time
         if isinstance(self._rows_of, tuple):
             channel, stream = self._rows_of
             if len(data) <= INLINE_OUTPUT:

@@ -376,3 +376,9 @@ def test_a_principal_that_is_claimed(gateway: SshOstiary) -> None:
     result = gateway.ssh("true", login=f"bob@{login}")
     assert result.returncode == 255
     assert b"names somebody else" in result.stderr
+
+
+def test_every_recording_of_these_tests_verifies(gateway: SshOstiary) -> None:
+    """The last of the file: sessions of every kind, some cut off."""
+    said = gateway.cli("recordings", "verify", "--config", str(gateway.configuration))
+    assert said.returncode == 0, said.stdout

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,26 @@ def test_gathered_results_are_compressed_blocks_of_at_most_64_kib(node: Node) ->
     assert len(plain) > 2
     assert max(plain.values()) <= GATHER
     assert node.path(recorder).stat().st_size < sum(plain.values()) / 4
+
+
+def test_a_clock_that_never_stands_still_does_not_run_backwards(tmp_path: Path) -> None:
+    ticks = count()
+
+    def now() -> float:
+        return NOON + next(ticks) * 1e-5
+
+    node = Node(tmp_path / "recordings", clock=now)
+    recorder = node.begin()
+    recorder.rows(1, b"D")
+    recorder.ended(now(), 1, "SELECT 1", None, (), 1, 1)
+    recorder.output(2, "stdout", b"out")
+    recorder.happened("exit", channel=2)
+    recorder.output(2, "stdout", b"out")
+    recorder.shown(now(), 3, "stdout", b"on a terminal")
+    recorder.event("approval")
+    recorder.rows(3, b"D")
+    recorder.close("client left")
+    assert node.verify(recorder).ok
 
 
 def test_masked_rows_stand_before_their_result(node: Node) -> None:
