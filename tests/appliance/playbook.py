@@ -74,6 +74,7 @@ class Playbook:
 
     def keep_secret(self, secrets: Mapping[str, Any]) -> None:
         """Replaces the vault."""
+        self.secrets = dict(secrets)
         path = self._group / "vault.yml"
         subprocess.run(
             [ANSIBLE / "ansible-vault", "encrypt", "--vault-password-file", self._password, "--output", path, "-"],

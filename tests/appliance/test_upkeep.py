@@ -189,13 +189,11 @@ def test_a_new_credential_is_a_restart(
         assert not gateway.serves(alice)
         server = pki.server(gateway.host.fqdn, gateway.host.address, file="gateway-2")
         playbook.variables["ostiary_certificates"]["gateway.crt"] = server.certificate.read_text()
-        relay = (pki.directory / "relay.key").read_text()
-        credentials = {
+        credentials = playbook.secrets["ostiary_credentials"] | {
             "gateway-key": server.key.read_text(),
-            "orders-owner": guarded.PASSWORDS[guarded.OWNER],
             "orders-ro": "another",
         }
-        playbook.keep_secret({"ostiary_credentials": credentials, "ostiary_relay_key": relay})
+        playbook.keep_secret(playbook.secrets | {"ostiary_credentials": credentials})
         played = playbook.play()
         assert (played.status, played.failed) == (0, 0), played.output
         assert gateway.serves(alice)
