@@ -10,7 +10,7 @@ BEGAN := $(shell date +%s)
 COMPILED := $(shell sed -n 's/^    "\(gateway.*\.py\)",$$/\1/p' setup.py)
 IN_C := $(wildcard gateway/*.pyx gateway/*.pxd)
 
-.PHONY: help debian venv build demo demo-check test test-slow suites lint bench soak fuzz lock deb ansible lint-ansible lock-ansible roots acceptance clean
+.PHONY: help debian venv build demo demo-check test test-slow suites lint bench bench-ssh soak fuzz lock deb ansible lint-ansible lock-ansible roots acceptance clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -61,6 +61,9 @@ lint: venv ## ruff, mypy, import-linter
 
 bench: build ## direct, pgbouncer and Ostiary side by side; ARGS=--quick only prints; ARGS=--quick for a minute of it
 	$(BIN)/python -m bench.run $(ARGS)
+
+bench-ssh: build ## SSH: direct, a jump host and Ostiary side by side; prints; ARGS=--write for bench/RESULTS.md
+	$(BIN)/python -m bench.ssh $(ARGS)
 
 soak: build ## ten minutes of steady load, then memory and evidence are looked at
 	$(BIN)/python -m bench.run --soak $(ARGS)

@@ -62,6 +62,10 @@ _CERTIFICATES: Final = (
 )
 
 
+HOST_KEYS: Final = frozenset(name.encode("ascii") for name in (*_SIGNATURES, *_CERTIFICATES))
+"""By which the gateway proves its own host key to callers; an RSA key could as well sign with SHA-1."""
+
+
 def host_key_algorithms(keys: tuple[PublicKey, ...], cas: tuple[PublicKey, ...]) -> tuple[str, ...]:
     """What to ask a target for, so that it shows a key that is known; without any, whatever it has."""
     wanted: list[str] = [*_CERTIFICATES] if cas else []

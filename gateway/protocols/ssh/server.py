@@ -38,7 +38,7 @@ from gateway.model import Factor, Principal, uuid7
 from gateway.net.reactor import require_loop
 from gateway.net.transport import twisted_address
 from gateway.protocols.ssh import errors
-from gateway.protocols.ssh.algorithms import CIPHERS, KEY_EXCHANGES, MACS, SIGNATURES
+from gateway.protocols.ssh.algorithms import CIPHERS, HOST_KEYS, KEY_EXCHANGES, MACS, SIGNATURES
 from gateway.protocols.ssh.channel import Channel
 from gateway.protocols.ssh.masks import OutputMasks
 from gateway.protocols.ssh.startup import Requested, requested
@@ -134,7 +134,7 @@ def server_options(service: Service, listener: SshListener, file: str, *, login:
 
     Raises ConfigError when its host keys can't be read.
     """
-    return Options(
+    options = Options(
         server_factory=partial(Caller, service),
         server_version=VERSION,
         config=None,
@@ -154,6 +154,9 @@ def server_options(service: Service, listener: SshListener, file: str, *, login:
         line_editor=False,
         encoding=None,
     )
+    for name in options.server_host_keys.keys() - HOST_KEYS:
+        del options.server_host_keys[name]
+    return options
 
 
 class Caller(asyncssh.SSHServer):

@@ -43,6 +43,9 @@ WINDOW: Final = 2 * 2**20
 MAX_PACKET: Final = 32 * 1024
 """Bytes of a channel's data in one packet, as OpenSSH's (RFC 4253 section 6.1 obliges nobody to take more)."""
 
+LEAST_PACKET: Final = 5
+"""Bytes: the padding's length and the least padding (RFC 4253 section 6); asyncssh looks only for the most."""
+
 WRITE_HIGH: Final = 256 * 1024
 """Bytes that may wait on a channel for a slow reader; the other side is paused then."""
 
@@ -130,6 +133,12 @@ class _Paced(SSHConnection):
     def internal_error(self, exc_info: Any = None, error_logger: Any = None) -> None:
         log.error("ssh connection failed", exc_info=exc_info or True)
         super().internal_error(exc_info, error_logger)
+
+    def _recv_pkthdr(self) -> bool:
+        found = super()._recv_pkthdr()
+        if found and self._pktlen < LEAST_PACKET:
+            raise asyncssh.ProtocolError("a packet is too short")
+        return found
 
     async def _process_kexinit(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         if not self._kexinit_sent:
