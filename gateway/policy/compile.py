@@ -357,6 +357,8 @@ def _covering(ssh: schema.Ssh) -> list[when.OperationCondition]:
         found.append(asked.FilesCovered(read, write, listing))
     if ssh.env is not None:
         found.append(asked.VariableCovered(Globs.of(ssh.env)))
+    if ssh.destinations is not None:
+        found.append(asked.DestinationCovered.of(ssh.destinations))
     return found + _either(ssh)
 
 
@@ -387,6 +389,8 @@ def _naming(ssh: schema.Ssh | None) -> tuple[when.OperationCondition, ...]:
         found.append(asked.FilesNamed(*_paths(ssh.files)))
     if ssh.env is not None:
         found.append(asked.VariableNamed(Globs.of(ssh.env)))
+    if ssh.destinations is not None:
+        found.append(asked.DestinationNamed.of(ssh.destinations))
     return (*found, *_either(ssh))
 
 
@@ -395,8 +399,6 @@ def _either(ssh: schema.Ssh) -> list[when.OperationCondition]:
     found: list[when.OperationCondition] = []
     if ssh.subsystems is not None:
         found.append(asked.SubsystemNamed(Globs.of(ssh.subsystems)))
-    if ssh.destinations is not None:
-        found.append(asked.DestinationNamed.of(ssh.destinations))
     return found
 
 

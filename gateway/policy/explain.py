@@ -16,6 +16,7 @@ from gateway.policy.conditions import listed
 from gateway.policy.entries import CompiledEntry, SessionLimits, by_name, is_free
 from gateway.policy.requests import NamesRequest
 from gateway.policy.snapshot import Snapshot, deciding_masks, opaque_reason
+from gateway.policy.way_back import unnamed_way_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,9 @@ def _finding(
     else:
         matches = matches and entry.matches(operation, opaque)
         reasons += _about(entry, operation, opaque)
+        if matches and unnamed_way_back(entry, operation, access.target):
+            matches = False
+            reasons.append("ssh.destinations: that can be the target's own sshd; name it exactly if it is meant")
     return Finding(entry.effect, entry.name, entry.file, matches, entry.observe, tuple(reasons))
 
 

@@ -23,6 +23,8 @@ from gateway.ssh_requests import BY_NAME, CARRIERS, REQUESTS, UNSAFE_VARIABLES
 
 _COMMANDS = ("exec", "scp")
 _FORWARDS = ("forward_local", "forward_remote")
+_ADDRESSES = re2.compile(r"[0-9.*?]*[0-9][0-9.*?]*")
+"""The host of a glob that means IPv4 addresses. (IPv6 addresses are in brackets, and no name is.)"""
 _UNSAFE = Globs.of(UNSAFE_VARIABLES)
 
 FILES = frozenset(f"files by {carrier}" for carrier in CARRIERS)
@@ -235,6 +237,35 @@ class DestinationNamed:
     def why_not(self, operation: SshOperation) -> str:
         known = ", ".join(filter(None, (str(self.hosts), str(self.sockets))))
         return f"ssh.destinations: {operation.destination} is none of {known}"
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationCovered(DestinationNamed):
+    """``ssh.destinations`` of an allow. A glob that looks like addresses (``10.0.0.*:443``) covers no names: whoever
+    owns a domain has ``10.0.0.1.example.org`` lead anywhere."""
+
+    names: Globs
+
+    @classmethod
+    def of(cls, patterns: Iterable[str]) -> DestinationCovered:
+        both = DestinationNamed.of(patterns)
+        names = {one for one in both.hosts.patterns if not _ADDRESSES.fullmatch(one.rpartition(":")[0])}
+        return cls(both.hosts, both.sockets, Globs.of(names))
+
+    def reaches(self, destination: str) -> bool:
+        if not DestinationNamed.reaches(self, destination):
+            return False
+        if destination.startswith("/") or _is_address(destination.rpartition(":")[0]):
+            return True
+        return self.names.match(destination)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from gateway.policy.entries import CompiledEntry, CompiledMask, has_ended
 from gateway.policy.globs import Globs, is_glob
 from gateway.policy.overlap import covers, may_meet, may_share, targets_of
 from gateway.policy.snapshot import Snapshot
+from gateway.policy.way_back import leads_back, ways_back
 from gateway.verbs import FREE
 
 _ANYONE = (when.PrincipalNamed, when.InGroup, when.OfKind, when.ProvenBy, when.FromNetwork)
@@ -44,7 +45,7 @@ def review(
             _never_asking(snapshot.entries, targets, now),
             _never_approved(snapshot.entries, groups),
             _out_of_reach(snapshot.entries, targets),
-            _back_to_the_target(snapshot.entries),
+            _back_to_the_target(snapshot.entries, targets),
             _quoted_wildcards(snapshot.entries),
             _without_login(snapshot.entries, targets),
         )
@@ -214,18 +215,26 @@ def _opens(entry: CompiledEntry, kind: str) -> bool:
     return all(kind in one.kinds for one in entry.operation if isinstance(one, asked.CoversRequests))
 
 
-SSHD = ("localhost:22", "127.0.0.1:22", "[::1]:22")
-"""Where a target usually listens itself: a session through a forwarded connection is recorded by nobody."""
-
-
-def _back_to_the_target(entries: Iterable[CompiledEntry]) -> Iterator[Problem]:
+def _back_to_the_target(entries: Iterable[CompiledEntry], targets: Sequence[Target]) -> Iterator[Problem]:
     for entry in entries:
         if not _opens(entry, "forward_local") or entry.section is None:
             continue
+        names = targets_of(entry, targets)
+        fitting = [target for target in targets if target.name in names and target.protocol == "ssh"]
         for condition in entry.operation:
-            if isinstance(condition, asked.DestinationNamed) and any(map(condition.reaches, SSHD)):
-                problem = "reaches the target's own sshd, and what goes on behind a forward is not seen here"
-                yield Problem(entry.file, (*entry.path, "ssh", "destinations"), problem, "name what is meant")
+            if not isinstance(condition, asked.DestinationNamed):
+                continue
+            path = (*entry.path, "ssh", "destinations")
+            for exact in sorted(condition.hosts.exact):
+                if any(leads_back(exact, target) for target in fitting):
+                    problem = (
+                        f"`{exact}` can be the target's own sshd, and what goes on behind a forward is not seen here"
+                    )
+                    yield Problem(entry.file, path, problem, "remove it, unless just that is meant")
+            places = {place for target in fitting for place in ways_back(target)}
+            if any(condition.reaches(place) and place not in condition.hosts.exact for place in places):
+                problem = "covers the target's own sshd, and that is refused all the same"
+                yield Problem(entry.file, path, problem, "name what is meant")
 
 
 def _quoted_wildcards(entries: Iterable[CompiledEntry]) -> Iterator[Problem]:

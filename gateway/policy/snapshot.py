@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 from gateway.detectors import OwnDetector
 from gateway.json_paths import Path
-from gateway.model import Access, ApprovalTerms, Decision, Durability, Method, Operation, Outcome, SqlOperation
+from gateway.model import Access, ApprovalTerms, Decision, Durability, Method, Operation, Outcome, SqlOperation, Target
 from gateway.policy.entries import CompiledEntry, CompiledMask, DefinedDetector, Label, SessionLimits
 from gateway.policy.globs import Globs
+from gateway.policy.way_back import unnamed_way_back
 from gateway.verbs import VERBS
 
 CLEAR = Method("clear")
@@ -36,6 +37,7 @@ class AccessPolicy:
     detected       detector -> how what it finds is shown: the strictest over the labels that name it. Never clear:
                    what is shown anyway isn't searched for
     own_detectors  those of them that are the operator's own
+    target         the access's
     """
 
     allows: tuple[CompiledEntry, ...]
@@ -46,6 +48,7 @@ class AccessPolicy:
     looks_at_clock: bool
     detected: Mapping[str, Method]
     own_detectors: tuple[OwnDetector, ...]
+    target: Target
 
     def admits(self, now: float) -> Decision:
         """May it connect? Yes when some allow could apply to some operation (semantics 3).
@@ -63,7 +66,11 @@ class AccessPolicy:
         allows = self._in_time(self.allows, now)
         opaque = opaque_reason(operation, allows)
         return self._decision(
-            [entry for entry in allows if entry.matches(operation, opaque)],
+            [
+                entry
+                for entry in allows
+                if entry.matches(operation, opaque) and not unnamed_way_back(entry, operation, self.target)
+            ],
             [entry for entry in self._in_time(self.denies, now) if entry.matches(operation, opaque)],
             [entry for entry in self._in_time(self.approves, now) if entry.matches(operation, opaque)],
             _opening(allows, self._in_time(self.session_approves, now)),
@@ -147,6 +154,7 @@ class Snapshot:
             looks_at_clock=any(entry.clock for entry in fitting),
             detected=MappingProxyType(detected),
             own_detectors=tuple(one.own for one in self.detectors if one.own.name in detected),
+            target=access.target,
         )
 
     def admits(self, access: Access, now: float) -> Decision:

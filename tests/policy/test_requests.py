@@ -480,11 +480,15 @@ def test_an_allow_without_a_section_explains_what_it_needs_the_name_of() -> None
         ),
         (
             "allow: [{name: a, kind: human, ssh: {logins: [a], destinations: ['localhost:*']}}]",
-            "reaches the target's own sshd",
+            "covers the target's own sshd, and that is refused all the same",
+        ),
+        (
+            "allow: [{name: a, kind: human, ssh: {logins: [a], destinations: ['db:5432', 'localhost:22']}}]",
+            "`localhost:22` can be the target's own sshd, and what goes on behind a forward is not seen here",
         ),
         (
             "allow: [{name: a, kind: human, ssh: {logins: [a], destinations: ['*:*']}}]",
-            "reaches the target's own sshd",
+            "covers the target's own sshd, and that is refused all the same",
         ),
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 from policy.made import NOON, WEB, access, snapshot
 
 from gateway.errors import ConfigError
-from gateway.model import FileUse, Outcome, SshOperation
+from gateway.model import Address, FileUse, Outcome, SshOperation
+from gateway.policy.explain import explain
 from gateway.protocols.ssh.operation import (
     agent,
     environment,
@@ -100,6 +101,42 @@ def test_no_way_back_to_the_targets_own_sshd(host: str) -> None:
         """
     assert snapshot(deny).decide(DEPLOY, forward_local(host, 22), NOON).outcome is Outcome.DENY
     assert snapshot(deny).decide(DEPLOY, forward_local("db.internal", 22), NOON).outcome is Outcome.ALLOW
+    glob = "allow: [{name: a, ssh: {logins: [deploy], destinations: ['*:*', 'local*:22', '[::*]:22', '127.0.?.1:22']}}]"
+    assert snapshot(glob).decide(DEPLOY, forward_local(host, 22), NOON).outcome is Outcome.DENY
+    assert snapshot(glob).decide(DEPLOY, forward_local(host, 80), NOON).outcome is Outcome.ALLOW
+    destination = forward_local(host, 22).destination
+    exact = f"allow: [{{name: a, ssh: {{logins: [deploy], destinations: ['{destination}']}}}}]"
+    assert snapshot(exact).decide(DEPLOY, forward_local(host, 22), NOON).outcome is Outcome.ALLOW
+
+
+@pytest.mark.parametrize(
+    ("address", "back", "elsewhere"),
+    [
+        (Address("web1.internal", 2222), ["localhost:2222", "web1.internal:22", "web1:2222", "WEB1.internal.:2222"],
+         ["web1.internal:80", "web2.internal:22", "localhost:2223"]),
+        (Address("192.0.2.7", 22), ["192.0.2.7:22", "::ffff:192.0.2.7:22", "0xc0000207:22", "127.9.9.9:22", "web1:22"],
+         ["192.0.2.8:22", "192.0.2.7:443"]),
+        (Address("2001:db8::7", 22), ["2001:DB8:0::7:22", "::1:22", ":::22"], ["2001:db8::8:22"]),
+    ],
+)  # fmt: skip
+def test_the_targets_own_address_is_a_way_back_too(address: Address, back: list[str], elsewhere: list[str]) -> None:
+    who = replace(DEPLOY, target=replace(DEPLOY.target, name="web1", address=address))
+    rules = snapshot("allow: [{name: a, ssh: {logins: [deploy], destinations: ['*:*']}}]")
+    for text in (*back, *elsewhere):
+        host, _, port = text.rpartition(":")
+        outcome = rules.decide(who, forward_local(host, int(port)), NOON).outcome
+        assert outcome is (Outcome.DENY if text in back else Outcome.ALLOW), text
+        explained = str(explain(rules, who, forward_local(host, int(port)), NOON))
+        assert ("the target's own sshd" in explained) is (text in back)
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [("10.0.0.1", True), ("10.0.0.1.example.org", False), ("0xa000001", True), ("10.0.0.x", False), ("db1", True)],
+)
+def test_a_name_does_not_pass_for_an_address(host: str, allowed: bool) -> None:
+    rules = snapshot("allow: [{name: a, ssh: {logins: [deploy], destinations: ['10.0.0.*:443', 'db?:443']}}]")
+    assert (rules.decide(DEPLOY, forward_local(host, 443), NOON).outcome is Outcome.ALLOW) is allowed
 
 
 @pytest.mark.parametrize(
