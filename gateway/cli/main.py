@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "unlock": "end a lock before its time",
     "locks": "list who is kept out",
     "reload": "take up configuration and policy",
+    "ca": "the lines that make callers trust the gateway",
     "targets": "what an SSH host shows as its key",
     "tokens": "show the values behind tokens",
     "recordings": "list, show, replay, export and verify recordings",

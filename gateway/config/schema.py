@@ -83,6 +83,10 @@ class SshListener(_Section, frozen=True):
     host_keys: Annotated[tuple[Reference, ...], msgspec.Meta(min_length=1)]
     """The gateway's private host keys, one of each type (`ssh-keygen -t ed25519 -N ""`). Callers' known_hosts have the
     public halves."""
+    host_ca: Reference | None = None
+    """The private key of the gateway's host CA, for `ssh -J gateway TARGET`: it signs certificates with which the
+    gateway answers in a target's place. `ostiary ca ssh-host` prints the line for callers' known_hosts. Default: there
+    is no ProxyJump."""
 
 
 class MetricsListener(_Section, frozen=True):

@@ -162,6 +162,26 @@ class Gate:
             self.audit.flush()
             raise
 
+    def reachable(self, principal: Principal, *, protocol: str, address: str) -> tuple[tuple[str, str], ...]:
+        """Logins and targets that `admit` would let ``principal`` have, with an approval where one is needed; sorted by
+        target. Whoever is locked out has none."""
+        rules = self.rules
+        known = rules.known(principal)
+        if known is None or not self.accepting:
+            return ()
+        now = self.clock()
+        found = []
+        for target in rules.targets.values():
+            if target.protocol != protocol or self.approvals.locked(known.name, target.name) is not None:
+                continue
+            for login in dict.fromkeys(one.user for one in target.credentials):
+                if credential_for(target, known, login) is None:
+                    continue
+                access = Access(known, target, "" if protocol == "ssh" else target.name, login, address)
+                if rules.snapshot.for_access(access).admits(now).outcome is not Outcome.DENY:
+                    found.append((login, target.name))
+        return tuple(sorted(found, key=lambda way: (way[1], way[0])))
+
     def _admit(
         self,
         session: str,

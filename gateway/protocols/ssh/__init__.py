@@ -21,6 +21,9 @@ channel      one channel: the corridor, then data both ways
 tunnels      the seam to asyncssh, where channels carry connections
 forwards     what a session forwards, listens for and lends
 forward      one forwarded connection
+lobby        logins that name no target: a menu, or a jump
+menu         what the menu shows, and what is typed                                 pure
+jump         ProxyJump: SSH within a channel, host certificates for targets
 consent      asks about one request, and waits for people
 errors       our errors as SSH's own
 

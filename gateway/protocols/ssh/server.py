@@ -9,6 +9,7 @@ it is told by a banner, which the protocol allows up to that point. One deadline
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ import structlog
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
 from gateway.audit import AuditLog
-from gateway.audit.events import AuthenticationFailed, AuthenticationSucceeded
+from gateway.audit.events import AuthenticationFailed, AuthenticationSucceeded, SessionRefused
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.config.schema import SshListener
 from gateway.errors import (
@@ -30,6 +31,7 @@ from gateway.errors import (
     RecordingFailed,
     SecretUnavailable,
     SessionEnded,
+    TooManySessions,
     Unapproved,
 )
 from gateway.identity import UNRESTRICTED, Identity, Restrictions, SshIdentity
@@ -40,6 +42,8 @@ from gateway.net.transport import twisted_address
 from gateway.protocols.ssh import errors
 from gateway.protocols.ssh.algorithms import CIPHERS, HOST_KEYS, KEY_EXCHANGES, MACS, SIGNATURES
 from gateway.protocols.ssh.channel import Channel
+from gateway.protocols.ssh.jump import Hosts
+from gateway.protocols.ssh.lobby import Lobby, Menu, Way
 from gateway.protocols.ssh.masks import OutputMasks
 from gateway.protocols.ssh.startup import Requested, requested
 from gateway.protocols.ssh.traffic import Traffic
@@ -54,8 +58,15 @@ from gateway.store.requests import Request
 
 log = structlog.get_logger()
 
-Options = asyncssh.SSHServerConnectionOptions
-"""How connections are served; made by `server_options`."""
+
+class Options(asyncssh.SSHServerConnectionOptions):
+    """How connections are served; made by `server_options`.
+
+    hosts  whom the gateway answers for
+    """
+
+    hosts: Hosts
+
 
 DIAL_TIMEOUT: Final = 10.0
 """Seconds to reach the target and log in there."""
@@ -78,6 +89,7 @@ class Service:
     keyring, keep_tokens  see `gateway.protocols.ssh.masks.OutputMasks`
     turns     for key exchanges, which cost milliseconds each
     waiting   how many have not logged in now
+    lobbies   how many of each principal have named no target yet
     """
 
     reactor: Any
@@ -95,6 +107,7 @@ class Service:
     waiting: int = 0
     logins: int = 0
     refused: int = 0
+    lobbies: Counter[str] = field(default_factory=Counter)
 
     def connection(self) -> asyncio.Protocol:
         """A protocol for a new connection, unless too many are still logging in."""
@@ -129,16 +142,31 @@ def load_host_keys(listener: SshListener, file: str) -> list[asyncssh.SSHKey]:
     return keys
 
 
+def load_host_ca(listener: SshListener, file: str) -> asyncssh.SSHKey | None:
+    """What signs host certificates for targets. Raises ConfigError."""
+    if listener.host_ca is None:
+        return None
+    where = ("listeners", "ssh", "host_ca")
+    try:
+        return asyncssh.import_private_key(listener.host_ca.resolve().reveal())
+    except SecretUnavailable as error:
+        raise ConfigError(Problem(file, where, error.message, "let it lead to a private key")) from None
+    except asyncssh.KeyImportError as error:
+        mend = 'make one: ssh-keygen -t ed25519 -N ""'
+        raise ConfigError(Problem(file, where, f"is no private key that can be read: {error}", mend)) from None
+
+
 def server_options(service: Service, listener: SshListener, file: str, *, login: float) -> Options:
     """How connections of ``listener`` are served; ``login``: seconds until one has logged in.
 
     Raises ConfigError when its host keys can't be read.
     """
+    keys = load_host_keys(listener, file)
     options = Options(
         server_factory=partial(Caller, service),
         server_version=VERSION,
         config=None,
-        server_host_keys=load_host_keys(listener, file),
+        server_host_keys=keys,
         gss_host=None,
         x509_trusted_certs=None,
         kex_algs=list(KEY_EXCHANGES),
@@ -154,16 +182,23 @@ def server_options(service: Service, listener: SshListener, file: str, *, login:
         line_editor=False,
         encoding=None,
     )
-    for name in options.server_host_keys.keys() - HOST_KEYS:
-        del options.server_host_keys[name]
+    _keep_strong(options)
+    options.hosts = Hosts(keys, load_host_ca(listener, file), service.clock)
     return options
 
 
-class Caller(asyncssh.SSHServer):
-    """One caller's connection, up to its end."""
+def _keep_strong(options: Options) -> None:
+    for name in options.server_host_keys.keys() - HOST_KEYS:
+        del options.server_host_keys[name]
 
-    def __init__(self, service: Service) -> None:
+
+class Caller(asyncssh.SSHServer):
+    """One caller's connection, up to its end. ``target``: the one that was jumped to, see `jump`."""
+
+    def __init__(self, service: Service, target: str = "") -> None:
         self._service = service
+        self._jumped_to = target
+        self._lobby: Lobby | None = None
         self._connection: CallerConnection | None = None
         self._address = ""
         self._name = ""
@@ -191,6 +226,9 @@ class Caller(asyncssh.SSHServer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._login_over()
+        if self._lobby is not None:
+            self._lobby.close()
+            self._leaves_lobby()
         if self._traffic is not None:
             self._traffic.caller_lost(exc)
         elif self._principal is None:
@@ -252,7 +290,7 @@ class Caller(asyncssh.SSHServer):
 
     async def validate_password(self, username: str, password: str) -> bool:
         service = self._service
-        name = requested(username).principal
+        name = requested(username, self._jumped_to).principal
         secret = Secret(password.encode("utf-8", "replace"))
         proving = ensureDeferred(service.identity.by_password(name, secret, self._address, service.clock))
         try:
@@ -276,7 +314,7 @@ class Caller(asyncssh.SSHServer):
         self._principal = None
 
     def _audit_failure(self, factor: Factor | None, reason: str) -> None:
-        name = requested(self._name).principal if factor == "password" else self._name
+        name = requested(self._name, self._jumped_to).principal if factor == "password" else self._name
         self._service.audit.append(AuthenticationFailed(self._session, name, self._address, factor, reason))
         self._service.audit.flush()
 
@@ -289,7 +327,10 @@ class Caller(asyncssh.SSHServer):
             raise LoginFailed("nothing was proven", reason="success without proof")
         service.audit.append(AuthenticationSucceeded(self._session, principal, self._address))
         service.audit.flush()
-        wanted = requested(self._name)
+        wanted = requested(self._name, self._jumped_to)
+        if not wanted.login and not wanted.target and not self._jumped_to:
+            self._wait_in_lobby(principal, connection)
+            return
         if not wanted.login:
             raise LoginFailed(
                 "the user name says neither login nor target",
@@ -314,7 +355,72 @@ class Caller(asyncssh.SSHServer):
         if self._connection is not None:
             self._connection.disconnect(*errors.disconnect(error))
 
-    async def _admitted(self, principal: Principal, wanted: Requested) -> Admitted:
+    def _wait_in_lobby(self, principal: Principal, connection: CallerConnection) -> None:
+        """No target is named yet. Raises TooManySessions: those who wait take room, too."""
+        service, rules = self._service, self._service.gate.rules
+        if service.gate.rules.known(principal) is None:
+            raise LoginFailed("your login has been taken back", reason="its login has been taken back")
+        mine = service.lobbies[principal.name]
+        if mine >= rules.per_principal or service.lobbies.total() >= rules.sessions:
+            raise TooManySessions("too many connections without a target", hint="Close one of them.")
+        service.lobbies[principal.name] += 1
+        self._lobby = Lobby(connection, self)
+        self._login_over()
+        service.logins += 1
+
+    def _leaves_lobby(self) -> None:
+        if self._lobby is None or self._principal is None:
+            return
+        self._lobby.close()
+        self._lobby = None
+        lobbies = self._service.lobbies
+        lobbies[self._principal.name] -= 1
+        if not lobbies[self._principal.name]:
+            del lobbies[self._principal.name]
+
+    def ways(self) -> tuple[Way, ...]:
+        if self._principal is None:
+            return ()
+        return self._service.gate.reachable(self._principal, protocol="ssh", address=self._address)
+
+    async def enter(self, way: Way, tell: Callable[[list[str]], None]) -> Traffic:
+        """As if the login had named that."""
+        principal, connection = self._principal, self._connection
+        if principal is None or connection is None or self._traffic is not None:
+            raise SessionEnded("a session has begun already")
+        login, target = way
+        admitted = await self._admitted(principal, Requested(principal.name, login, target, False), tell)
+        await self._open(connection, admitted)
+        self._leaves_lobby()
+        return self._here()
+
+    def jump(self, target: str) -> Callable[[], CallerConnection]:
+        service, principal = self._service, self._principal
+        options = service.options
+        prohibited = partial(asyncssh.ChannelOpenError, asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED)
+        if options is None or not options.hosts.can_jump:
+            raise prohibited("ProxyJump is not set up here: ssh LOGIN@TARGET@GATEWAY")
+        if not self._restrictions.forwards:
+            raise prohibited("your certificate does not permit this")
+        if principal is None or target not in {name for _, name in self.ways()}:
+            if principal is not None:
+                refusal = SessionRefused(self._session, principal, target, "", self._address, "may not jump there")
+                service.audit.append(refusal)
+                service.audit.flush()
+            raise prohibited("you may not connect to that target, or there is no such target")
+        if service.waiting >= service.pending:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many logins at once")
+        within = Options(
+            options=options,
+            server_factory=partial(Caller, service, target),
+            server_host_keys=options.hosts.identity_of(target),
+        )
+        _keep_strong(within)
+        return lambda: CallerTunnels(require_loop(service.reactor), within)
+
+    async def _admitted(
+        self, principal: Principal, wanted: Requested, tell: Callable[[list[str]], None] | None = None
+    ) -> Admitted:
         """Through the gate; where that takes an approval, the caller waits for it, as long as policy says."""
         while True:
             try:
@@ -327,9 +433,9 @@ class Caller(asyncssh.SSHServer):
                     address=self._address,
                 )
             except ApprovalNeeded as needed:
-                await self._approval(needed)
+                await self._approval(needed, tell or self._banner)
 
-    async def _approval(self, needed: ApprovalNeeded) -> None:
+    async def _approval(self, needed: ApprovalNeeded, tell: Callable[[list[str]], None]) -> None:
         """Wait until approvers said yes. Raises Unapproved when they don't, LimitReached when nobody can be asked."""
         approvals, connection = self._service.gate.approvals, self._connection
         assert connection is not None, "it is made before it logs in"
@@ -337,7 +443,7 @@ class Caller(asyncssh.SSHServer):
         settled: Deferred[Request] = approvals.wait(request)
         self._login_over()
         connection.stop_login_timer()
-        connection.send_auth_banner(errors.stderr(list(words(request)), terminal=True).decode())
+        tell(list(words(request)))
         try:
             request = await settled.asFuture(asyncio.get_running_loop())
         except (CancelledError, asyncio.CancelledError):
@@ -346,6 +452,10 @@ class Caller(asyncssh.SSHServer):
         if request.state in ("denied", "expired"):
             denial = refused(request)
             raise Unapproved(denial.message, hint=denial.detail)
+
+    def _banner(self, lines: list[str]) -> None:
+        assert self._connection is not None, "it is made before it logs in"
+        self._connection.send_auth_banner(errors.stderr(lines, terminal=True).decode())
 
     async def _open(self, connection: CallerConnection, admitted: Admitted) -> None:
         service = self._service
@@ -393,11 +503,11 @@ class Caller(asyncssh.SSHServer):
 
     # --- what it asks for -------------------------------------------------------------------------------------
 
-    def session_requested(self) -> tuple[CallerChannel, Channel]:
-        return self._here().open()
+    def session_requested(self) -> tuple[CallerChannel, Channel | Menu]:
+        return self._lobby.session_requested() if self._lobby is not None else self._here().open()
 
     def tunnel(self, asked: Asked) -> Opening:
-        return self._here().forwards.local(asked)
+        return self._lobby.tunnel(asked) if self._lobby is not None else self._here().forwards.local(asked)
 
     async def listen(self, place: Place) -> bool | bytes:
         return self._traffic is not None and await self._traffic.forwards.listen(place)

@@ -23,7 +23,11 @@ class Requested:
     claims: bool
 
 
-def requested(name: str) -> Requested:
+def requested(name: str, target: str = "") -> Requested:
+    """``target``: the one that was jumped to; then the name has only the login, and perhaps whose password it is."""
+    if target:
+        principal, at, login = name.rpartition("@")
+        return Requested(principal if at else login, login, target, bool(at))
     rest, at, target = name.rpartition("@")
     if not at:
         return Requested(name, "", "", False)

@@ -82,6 +82,13 @@ class Traffic:
         channel = self._channels[number] = Channel(self, number)
         return made, channel
 
+    def adopt(self, made: CallerChannel) -> Channel:
+        """The session's side of a channel that was open before the session began."""
+        assert made.is_open, "somebody has chosen on it"
+        number = self.next_number()
+        channel = self._channels[number] = Channel(self, number)
+        return channel
+
     def next_number(self) -> int:
         """Of a channel, from either side."""
         self._opened += 1

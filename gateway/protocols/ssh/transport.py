@@ -239,6 +239,7 @@ class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
     """Whether an agent or a display waits for `answer_lent`."""
 
     _held_close = False
+    _handed_over = False
 
     def __init__(self, connection: CallerConnection) -> None:
         super().__init__(
@@ -253,7 +254,20 @@ class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
         """What became of the shell, command or subsystem."""
         if self.pending and self._session is not None:
             self.pending = False
-            self._report_response(accepted)
+            if self._handed_over:
+                # The client has heard of it already.
+                self._handed_over = False
+                self.resume_reading()
+            else:
+                self._report_response(accepted)
+
+    def hand_over(self, owner: asyncssh.SSHServerSession[bytes], ahead: bytes) -> None:
+        """Another owner goes on with the channel; nothing is read from it until that answers, then ``ahead`` first."""
+        self._session = owner
+        self._handed_over = self.pending = True
+        self.pause_reading()
+        if ahead:
+            self._recv_buf.insert(0, (ahead, None))
 
     def send_exit_status(self, status: int) -> None:
         self._send_request(b"exit-status", status.to_bytes(4))

@@ -81,7 +81,7 @@ def test_a_key_that_nobody_registered(play: Play) -> None:
     [
         ("deploy@web2", "you may not connect to that target, or there is no such target"),
         ("root@web1", "you may not connect to that target, or there is no such target"),
-        ("deploy", "neither login nor target"),
+        ("@web1", "neither login nor target"),
         ("bob@deploy@web1", "somebody else"),
     ],
 )

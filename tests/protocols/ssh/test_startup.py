@@ -20,3 +20,17 @@ from gateway.protocols.ssh.startup import Requested, requested
 )
 def test_user_names(name: str, wanted: Requested) -> None:
     assert requested(name) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("deploy", Requested("deploy", "deploy", "web1", claims=False)),
+        ("alice@example.com@deploy", Requested("alice@example.com", "deploy", "web1", claims=True)),
+        ("deploy@web2", Requested("deploy", "web2", "web1", claims=True)),
+        ("", Requested("", "", "web1", claims=False)),
+    ],
+)
+def test_user_names_within_a_jump(name: str, wanted: Requested) -> None:
+    """The target is the one that was jumped to, whatever the name says."""
+    assert requested(name, "web1") == wanted
