@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -64,7 +65,9 @@ def watched() -> int:
 
 @pytest.fixture(scope="module")
 def sshd() -> Iterator[Sshd]:
-    with Sshd(settings={"AllowTcpForwarding": "yes", "AllowStreamLocalForwarding": "yes"}) as server:
+    with Sshd(
+        settings={"AllowTcpForwarding": "yes", "AllowStreamLocalForwarding": "yes", "X11Forwarding": "yes"}
+    ) as server:
         yield server
 
 
@@ -350,6 +353,38 @@ def test_an_agent_that_nobody_asked_to_lend(gateway: SshOstiary) -> None:
     with agent(gateway.keys["adam"]) as path:
         result = gateway.ssh("echo sock=$SSH_AUTH_SOCK", who="stan", options=["-a", f"-oIdentityAgent={path}"])
     assert result.stdout == b"sock=\n"
+
+
+X_CLIENT = """
+import os, socket, subprocess
+display = os.environ["DISPLAY"]
+cookie = bytes.fromhex(subprocess.check_output(["xauth", "list", display]).split()[2].decode())
+server = socket.create_connection(("localhost", 6000 + int(display.split(":")[1].split(".")[0])))
+name = b"MIT-MAGIC-COOKIE-1"
+server.sendall(b"l\\0" + bytes([11, 0, 0, 0, len(name), 0, len(cookie), 0, 0, 0]) + name + b"\\0\\0" + cookie)
+print(server.recv(100).decode())
+"""
+
+
+@pytest.mark.skipif(shutil.which("xauth") is None, reason="sshd needs xauth")
+def test_a_display(gateway: SshOstiary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client makes a cookie for the target, knows it again, and puts the display's own in its place."""
+    with listening() as display:
+        monkeypatch.setenv("DISPLAY", f"127.0.0.1:{display.getsockname()[1] - 6000}")
+        command = gateway.client("-Y", gateway.host, f"python3 -c '{X_CLIENT}'", who="stan")
+        client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            connection, _ = display.accept()
+            with connection:
+                assert connection.recv(100).startswith(b"l\0\x0b")
+                connection.sendall(b"windows")
+                said, problems = client.communicate(timeout=20)
+        finally:
+            client.kill()
+            client.communicate()
+    assert said == b"windows\n", problems
+    asked = [one["request"] for one in gateway.events("operation")]
+    assert asked == ["x11", "exec", "x11"]
 
 
 # --- no ---

@@ -115,6 +115,14 @@ def certified(gateway: SshOstiary, ca: Ca, tmp_path: Path, *arguments: str, **ov
     return key, [f"-oCertificateFile={certificate}"]
 
 
+def test_a_certificate_that_permits_no_forwards(gateway: SshOstiary, ca: Ca, tmp_path: Path) -> None:
+    key, options = certified(gateway, ca, tmp_path, "-O", "no-port-forwarding")
+    result = gateway.ssh(who=key, options=[*options, "-W", "web1:22"])
+    assert result.returncode == 255
+    assert b"your certificate does not permit this" in result.stderr
+    assert gateway.ssh("echo in", who=key, options=options).stdout == b"in\n"
+
+
 def test_a_certificate(gateway: SshOstiary, ca: Ca, tmp_path: Path) -> None:
     key, options = certified(gateway, ca, tmp_path)
     assert gateway.ssh("echo in", who=key, options=options).stdout == b"in\n"
