@@ -66,7 +66,12 @@ def watched() -> int:
 @pytest.fixture(scope="module")
 def sshd() -> Iterator[Sshd]:
     with Sshd(
-        settings={"AllowTcpForwarding": "yes", "AllowStreamLocalForwarding": "yes", "X11Forwarding": "yes"}
+        settings={
+            "AllowTcpForwarding": "yes",
+            "AllowStreamLocalForwarding": "yes",
+            "X11Forwarding": "yes",
+            "LogLevel": "DEBUG1",
+        }
     ) as server:
         yield server
 
@@ -265,6 +270,14 @@ def test_a_socket(gateway: SshOstiary, tmp_path: Path) -> None:
         Path(path).unlink()
     [asked] = gateway.events("operation")
     assert (asked["destination"], asked["outcome"]) == (path, "allow")
+
+
+@pytest.mark.parametrize("spelled", ["0x7f000001", "127.1", "[::ffff:127.0.0.1]", "127.0.0.1."])
+def test_the_target_gets_what_was_decided_on(gateway: SshOstiary, web: Web, spelled: str) -> None:
+    before = gateway.sshd.log_text().count(f"target 127.0.0.1 port {web.port}")
+    result = gateway.ssh(who="stan", options=["-W", f"{spelled}:{web.port}"], stdin=b"GET /nothing HTTP/1.0\r\n\r\n")
+    assert result.stdout.startswith(b"HTTP/1.0 404")
+    assert gateway.sshd.log_text().count(f"target 127.0.0.1 port {web.port}") == before + 1
 
 
 # --- back ---
