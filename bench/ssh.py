@@ -247,6 +247,9 @@ def main() -> None:
     with systems() as (ways, gateway):
         every = list(ways.values())
         unmasked = every[:3]
+        login(ways["ostiary"])
+        if given.idle:  # first: later it would fill what other measures freed
+            bar(f"memory of {given.idle} idle sessions", asyncio.run(idle(gateway, given.idle)), "MB", most=300)
         data = text(scratch_directory("bench") / "data", given.megabytes * MB)
         for name, measure in (("down", down), ("up", up)):
             rates = compared(given.rounds, every, partial(measure, data), over="ssh -J")
@@ -260,8 +263,6 @@ def main() -> None:
                 say(f"  {name}, {system}: {value:.2f} ms (added: {added:.2f})")
             bar(f"{name} added", taken["ostiary"][2], "ms", most=most)
         bar("memory of 4 stalled readers", stalled(gateway, ways["ostiary"]), "MB", most=100)
-        if given.idle:
-            bar(f"memory of {given.idle} idle sessions", asyncio.run(idle(gateway, given.idle)), "MB", most=300)
     load = " ".join(f"{part:.2f}" for part in os.getloadavg())
     if given.write:
         table = "".join(

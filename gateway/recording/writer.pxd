@@ -46,7 +46,7 @@ cdef class Recorder:
     cpdef commit(self)
     cdef _gather(self, bytes line, dict kept)
     cdef _write_gathered(self)
-    cdef _append_compressed(self, int kind, bytes payload, int64_t events)
+    cdef _append_compressed(self, int kind, bytes payload, int64_t events, object compressor=*)
     @cython.locals(frame=bytes)
     cdef _append(self, int kind, bytes payload, int64_t events, int flags)
     cdef _usable(self)
