@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -185,19 +186,25 @@ QUOTED = (
 pieces = st.lists(st.sampled_from([piece.replace("_", " ") for piece in QUOTED.split()]), min_size=1, max_size=8)
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some shells make directories there."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("path", SHELLS, ids=lambda path: path.rpartition("/")[2])
 @settings(max_examples=250, deadline=None)
 @example("a 'b c' \"d e\" f\\ g ''")
 @example('a ""=ls')
 @given(texts | pieces.map("".join) | pieces.map(" ".join))
-def test_shells_make_the_same_words_of_what_is_plain(path: str, text: str) -> None:
+def test_shells_make_the_same_words_of_what_is_plain(home: Path, path: str, text: str) -> None:
     """Only texts that are taken for plain words are run, as arguments of printf."""
     found = read(text)
     if found.words is None:
         return
     command = [path, *OPTIONS.get(path.rpartition("/")[2], ()), "-c", f"/usr/bin/printf '%s\\0' {text}"]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8"}
     ran = subprocess.run(command, capture_output=True, timeout=20, env=environment)
     assert ran.stdout.decode().split("\0")[:-1] == list(found.words)
     assert not ran.stderr

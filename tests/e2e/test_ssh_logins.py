@@ -473,8 +473,15 @@ def test_the_user_name_may_not_change(gateway: SshOstiary) -> None:
         request(connection, "nobody@web1", "none")
         request(connection, f"{gateway.sshd.user}@web1", "none")
 
-    error = talk(gateway, act)
-    assert "user name may not change" in str(error)
+    said = []
+    for _ in range(5):
+        error = talk(gateway, act)
+        assert error is not None, "it was let go on"
+        said.append(str(error))
+        # What it was told is lost when it was still sending as the gateway closed.
+        if not isinstance(error, OSError):
+            break
+    assert "user name may not change" in said[-1], said
 
 
 def test_attempts_are_bounded(gateway: SshOstiary, tmp_path: Path) -> None:
