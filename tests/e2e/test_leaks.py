@@ -118,6 +118,7 @@ def test_the_rest_is_shown(innocent: Innocent, databases: Databases, gateway: Os
             client.query("rollback")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_corpus_has_teeth(part: int, databases: Databases, shared_database: str) -> None:
     def connect(database: str, startup: Mapping[str, str]) -> RawClient:
