@@ -237,6 +237,9 @@ def _restrictions(certificate: Certificate, address: str) -> Restrictions:
         if fields.left:
             raise Refused("an option has more than one value")
         if name == b"force-command":
+            if not text:
+                # sshd would run a shell.
+                raise Refused("its force-command is empty")
             command = text
         elif name == b"source-address":
             _check_source(text, address)

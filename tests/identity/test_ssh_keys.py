@@ -190,6 +190,7 @@ def test_names(ca: Ca) -> None:
         ((), None, "certificate: it names no principal"),
         ((), "alice,bob", "certificate: it names 2 principals; one is needed"),
         (("-O", "force-command=ls", "-O", "critical:verify-required=x"), "alice", "its critical option"),
+        (("-O", "critical:force-command="), "alice", "certificate: its force-command is empty"),
         (("-O", "source-address=198.51.100.0/24"), "alice", "certificate: it is not for this address"),
         (("-V", "20270101:20270110"), "alice", "certificate: it has expired"),
         (("-V", "20270201:20280101"), "alice", "certificate: it is not valid yet"),
