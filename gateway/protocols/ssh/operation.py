@@ -90,7 +90,8 @@ def forward_local(host: str, port: int, channel: int | None = None) -> SshOperat
 
 def forward_remote(host: str, port: int, channel: int | None = None) -> SshOperation:
     """tcpip-forward: the target listens on ``host``; the empty one, 0.0.0.0 and :: are all addresses."""
-    where = destination(EVERYWHERE if host in ("", EVERYWHERE, "0.0.0.0", "::") else host, port)  # noqa: S104
+    everywhere = host in ("", EVERYWHERE, "0.0.0.0", "::") and 0 <= port <= 65535  # noqa: S104
+    where = f"{EVERYWHERE}:{port}" if everywhere else destination(host, port)
     return _forward("forward_remote", where, f"{host}:{port}", channel)
 
 
@@ -125,13 +126,12 @@ def environment(variable: str, value: str, channel: int | None = None) -> SshOpe
 def destination(host: str, port: int) -> str | None:
     """``host:port`` in its one spelling; None when it is no destination.
 
-    Numbers are read as inet_aton does (``127.1``, ``0x7f000001``): a resolver would.
+    Numbers are read as inet_aton does (``127.1``, ``0x7f000001``): a resolver would. Of two dots at the end no two
+    resolvers say the same.
     """
     name = host.lower().removesuffix(".")
-    if not 0 <= port <= 65535:
+    if not 0 <= port <= 65535 or name.endswith("."):
         return None
-    if name == EVERYWHERE:
-        return f"*:{port}"
     try:
         address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -139,6 +139,10 @@ def test_a_normalised_path_stays_as_it_is(path: str) -> None:
         ("a/b", None),
         ("ä", None),
         ("a*", None),
+        ("*", None),
+        ("db.internal..", None),
+        ("10.0.0.1..", None),
+        (".", None),
     ],
 )
 def test_one_spelling_of_a_destination(host: str, where: str | None) -> None:
