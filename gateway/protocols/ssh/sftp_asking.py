@@ -418,13 +418,14 @@ def _path(request: OnPath, around: Surroundings) -> Steps[Forward | Answer]:
 
 def _pair(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:
     """rename, posix-rename and hardlink: both are writes; of a hard link, because what is written to the one is
-    written to the other."""
+    written to the other. What gets a second name can be read by it, so that takes the right to read it, too."""
     old, new = Place(request.first, around.home), Place(request.second, around.home)
     _must_name(old)
     _must_name(new)
     real_old = yield from real_path(old, around, follow=False)
     real_new = yield from real_path(new, around, follow=False)
-    uses = [*_uses(("write",), old, real_old), *_uses(("write",), new, real_new)]
+    first: tuple[FileAction, ...] = ("read", "write") if request.kind == "hardlink" else ("write",)
+    uses = [*_uses(first, old, real_old), *_uses(("write",), new, real_new)]
     text = f"{request.kind} {in_words(old, real_old)} to {in_words(new, real_new)}"
     what = yield from _file_type(real_old, around)
     if request.kind != "hardlink" and what in (None, wire.MODE_DIRECTORY):

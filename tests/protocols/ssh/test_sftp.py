@@ -197,7 +197,9 @@ def test_what_requests_with_two_paths_ask(name: bytes) -> None:
 
     talk = Talk()
     talk.client(asking(b"a", b"/b/../c"))
-    assert talk.uses() == [("write", HOME + "a"), ("write", "/c")]
+    # By a second name it can be read.
+    also = [("read", HOME + "a")] if name.startswith(b"hardlink") else []
+    assert talk.uses() == [*also, ("write", HOME + "a"), ("write", "/c")]
     assert talk.got == [asking(b"/home/u/a", b"/c")]
 
 
@@ -219,7 +221,8 @@ def test_moving_a_symbolic_link_is_making_it_there(name: bytes) -> None:
     talk = Talk(target=target)
     parts = (said.text(b"d/link"), said.text(b"link"))
     talk.client(said.extended(1, name, *parts) if name else said.request(18, 1, *parts))
-    assert talk.uses() == [("write", one) for one in (HOME + "d/link", HOME + "link", "/home/x", "/real/x")]
+    also = [("read", HOME + "d/link")] if name.startswith(b"hardlink") else []
+    assert talk.uses() == also + [("write", one) for one in (HOME + "d/link", HOME + "link", "/home/x", "/real/x")]
 
 
 def test_of_a_symbolic_link_the_second_path_is_the_link() -> None:
