@@ -70,7 +70,8 @@ def explain(
     from gateway.cli.output import say, say_json
     from gateway.config import load
     from gateway.errors import GatewayError
-    from gateway.model import Access, Principal, SqlOperation
+    from gateway.masking import unmaskable
+    from gateway.model import Access, Principal, SqlOperation, SshOperation
     from gateway.policy import load_snapshot
     from gateway.policy.explain import explain as explained
 
@@ -107,6 +108,8 @@ def explain(
     if text is not None and isinstance(operation, SqlOperation):
         refusal = assumed.refusal(operation, access)
         columns = assumed.columns(text, operation, access)
+    elif isinstance(operation, SshOperation):
+        refusal = unmaskable(operation, snapshot.for_access(access).detected)
     outcome = found.decision.outcome.value
     if outcome == "deny":
         refusal = None

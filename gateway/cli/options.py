@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
 
 from gateway.config.units import parse_duration
+from gateway.model import Factor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -160,7 +161,7 @@ def caller_options(function: F) -> F:
     kind = click.option("--kind", type=click.Choice(("human", "machine")), default="human", show_default=True)
     factor = click.option(
         "--factor",
-        type=click.Choice(("certificate", "password", "scram")),
+        type=click.Choice(get_args(Factor)),
         default="certificate",
         show_default=True,
         help="How it proved itself.",

@@ -24,7 +24,7 @@ the policy's strictest method for each column make the plan; `RowMask.apply` on 
 from gateway.masking.copying import CopyMask
 from gateway.masking.detection import Detection, detection
 from gateway.masking.fields import Field, parse_row_description
-from gateway.masking.guard import guard, unsearchable
+from gateway.masking.guard import guard, unmaskable, unsearchable
 from gateway.masking.inference import masked_for_you
 from gateway.masking.methods import NO_KEYS, Keyring, Maker, Vault, cell_for, text_maker
 from gateway.masking.plan import RowMask, plan_row
@@ -59,6 +59,7 @@ __all__ = [
     "searched",
     "skip_rows",
     "text_maker",
+    "unmaskable",
     "unsearchable",
     "withhold",
 ]

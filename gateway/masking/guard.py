@@ -7,11 +7,11 @@ later issue refines; nothing here may open what it closes. Callers from whom not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from gateway.masking.inference import inference, masked_for_you
-from gateway.model import SqlOperation
+from gateway.model import SqlOperation, SshOperation
 from gateway.verbs import SETS
 
 NEVER: Mapping[str, str] = MappingProxyType(
@@ -124,3 +124,16 @@ def _copy_refused(operation: SqlOperation, hidden: frozenset[str]) -> str | None
     if copies.fields is None:
         return "COPY of a query shows masked columns only by COPY of their table; use SELECT (psql: \\g FILE)"
     return "COPY in binary format is not masked; use the formats text or csv, or name columns without masks"
+
+
+def unmaskable(operation: SshOperation, detected: Collection[str]) -> str | None:
+    """Why what this operation shows can't be masked where ``detected`` labels are searched for; None: it can, or none
+    are.
+
+    A file is read in pieces, at any place and in any order, and its size is known before: nothing in it can be found
+    for certain, or replaced.
+    """
+    if not detected or not any(use.action == "read" for use in operation.files):
+        return None
+    found = ", ".join(sorted(detected))
+    return f"what files hold can't be masked, and values are masked for you ({found}); read it by a command"

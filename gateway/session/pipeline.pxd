@@ -51,7 +51,6 @@ cdef class Corridor:
     cdef _Rendered _render(self, _Remembered remembered, source)
     cdef _Remembered _decide(self, operation)
     cdef _Remembered _count(self, _Remembered remembered, int64_t number, parameters, formats)
-    cdef _unmaskable(self, operation)
     cdef _denial(self, _Remembered remembered, number)
     cpdef commit(self)
     @cython.locals(live=LiveSession, now=double)

@@ -17,7 +17,7 @@ from gateway.audit.events import OperationDecided, SessionClosed, SessionOpened,
 from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.audit.log import AuditLog
 from gateway.errors import GatewayError, RecordingFailed, SessionEnded, Unapproved
-from gateway.masking import ProbeLimit, guard, masked_for_you, probes, unsearchable
+from gateway.masking import ProbeLimit, guard, masked_for_you, probes, unmaskable, unsearchable
 from gateway.model import (
     ApprovalTerms,
     Asked,
@@ -385,24 +385,13 @@ class Corridor:
             synced = synced or not operation.verbs.isdisjoint(_SYNCED_VERBS)
             probed = bool(self.hidden) and bool(probes(operation, self.hidden)[0])
         elif isinstance(operation, SshOperation) and decision.outcome is not Outcome.DENY:
-            refusal = self._unmaskable(operation)
+            refusal = unmaskable(operation, self.policy.detected)
         remembered = _Remembered(operation, decision, refusal, tainted=tainted, synced=synced, probes=probed)
         if decision.lasting:
             if len(self._decided) >= MAX_REMEMBERED:
                 self._decided.clear()
             self._decided[id(operation)] = remembered
         return remembered
-
-    def _unmaskable(self, operation: SshOperation) -> str | None:
-        """Why what an operation shows can't be masked, where masks search for values; None: it can, or none do.
-
-        A file is read in pieces, at any place and in any order, and its size is known before: nothing in it can be
-        found for certain, or replaced.
-        """
-        if not self.policy.detected or not any(use.action == "read" for use in operation.files):
-            return None
-        found = ", ".join(sorted(self.policy.detected))
-        return f"what files hold can't be masked, and values are masked for you ({found}); read it by a command"
 
     def _denial(self, remembered: _Remembered, number: int) -> Denial:
         decision = remembered.decision

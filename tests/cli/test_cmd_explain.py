@@ -235,6 +235,29 @@ def test_a_request_over_ssh(shells: Site) -> None:
     assert "ssh.requests: does not cover forward_local" in asks(shells, "--ssh", "forward db:5432").output
 
 
+def test_masks_over_ssh(shells: Site) -> None:
+    shells.policy["labels"] = {"pii.email": {"detector": "email"}}
+    shells.policy["masks"] = [{"labels": ["pii.*"], "method": "redact"}]
+    shells.write()
+    read = asks(shells, "--ssh", "read /srv/a")
+    assert "REFUSED, though policy allows it" in read.output
+    assert "what files hold can't be masked, and values are masked for you (email)" in read.output
+    told = json.loads(asks(shells, "--json", "--ssh", "read /srv/a").output)
+    assert (told["decision"], "(email)" in told["refused_by_masks"]) == ("deny", True)
+    assert "REFUSED" not in asks(shells, "--ssh", "exec /usr/bin/deploy prod").output
+    assert "REFUSED" not in asks(shells, "--ssh", "read /etc/passwd").output, "policy refuses it before"
+
+
+@pytest.mark.parametrize("factor", ["ssh_key", "ssh_certificate"])
+def test_how_one_logs_in_over_ssh(shells: Site, factor: str) -> None:
+    allow = shells.policy["allow"]
+    assert isinstance(allow, list)
+    allow[0]["factors"] = [factor]
+    shells.write()
+    assert "factors: proven by certificate" in asks(shells, "--ssh", "read /srv/a").output
+    assert "allow by CI deploys" in asks(shells, "--factor", factor, "--ssh", "read /srv/a").output
+
+
 def test_another_login(shells: Site) -> None:
     assert "ssh.logins: root is none of deploy" in asks(shells, "--login", "root", "--ssh", "shell").output
     assert "ci connects to web1 as deploy\nallow by CI deploys" in asks(shells).output
