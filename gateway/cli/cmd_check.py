@@ -144,9 +144,10 @@ class _Findings:
     def _ssh(self, path: Path, config: Config) -> None:
         listener = config.listeners.ssh
         if listener is not None:
-            from gateway.protocols.ssh.server import load_host_keys
+            from gateway.protocols.ssh.server import load_host_ca, load_host_keys
 
             self._gather(path, ("listeners", "ssh"), lambda: load_host_keys(listener, str(path)))
+            self._gather(path, ("listeners", "ssh"), lambda: load_host_ca(listener, str(path)))
 
     def _targets(self, config: Config) -> None:
         from gateway.net import client_context

@@ -187,6 +187,18 @@ class Corridor:
             self.refresh()
         return self.policy
 
+    def still_allows(self, operation: Operation, grant: str) -> bool:
+        """Whether what was let go before would be now, by ``grant`` where it takes an approval. Nothing is recorded.
+
+        Raises SessionEnded as `refresh` does.
+        """
+        if self._gate.rules is not self.rules:
+            self.refresh()
+        remembered = self._remember(operation)
+        if remembered.asks:
+            return self.approvals.holds(grant, remembered.decision.approvals)
+        return remembered.allowed
+
     def gone(self, now: float) -> SessionEnded | None:
         """Why the session has to end: its right, its idle time (`gateway.session.live.LiveSession`)."""
         if self._gate.rules is not self.rules or self.policy.looks_at_clock:
@@ -456,14 +468,15 @@ class Corridor:
         self.live.last_active = self.clock()
 
     def output(self, channel: int, stream: Stream, data: bytes, *, interactive: bool) -> None:
-        """What a channel's client is about to get. ``interactive``: each piece keeps its own time.
+        """What a channel's client is about to get. ``interactive``: each piece keeps its own time; nobody has asked for
+        it just now, so the session may be idle all the same.
 
         Raises RecordingFailed.
         """
-        self.live.last_active = now = self.clock()
         if interactive:
-            self._recorder.shown(now, channel, stream, data)
+            self._recorder.shown(self.clock(), channel, stream, data)
         else:
+            self.active()
             self._recorder.output(channel, stream, data)
 
     def happened(self, event: str, **fields: object) -> None:
@@ -490,12 +503,17 @@ class Corridor:
 
     def _failed(self, error: RecordingFailed) -> None:
         """The evidence ends here: say so where it is still possible. A failed audit log bars new sessions itself."""
-        if self._gate.audit.failed is None:
-            try:
-                self._gate.audit.append(RecordingFailedEvent(self.admitted.session, error.message))
-                self._gate.audit.flush()
-            except RecordingFailed:
-                return
+        _say_failed(self._gate.audit, self.admitted.session, error)
+
+
+def _say_failed(audit: AuditLog, session: str, error: RecordingFailed) -> None:
+    """A failed audit log has said so itself."""
+    if audit.failed is None:
+        try:
+            audit.append(RecordingFailedEvent(session, error.message))
+            audit.flush()
+        except RecordingFailed:
+            return
 
 
 def open_corridor(
@@ -508,7 +526,11 @@ def open_corridor(
     break_glass = gate.breaks_glass(admitted)
     now = gate.clock()
     header = SessionHeader(admitted.session, admitted.access, now, admitted.rules.digest)
-    recorder = gate.recordings.begin(header, on_failure=end, break_glass=break_glass)
+    try:
+        recorder = gate.recordings.begin(header, on_failure=end, break_glass=break_glass)
+    except RecordingFailed as error:
+        _say_failed(gate.audit, admitted.session, error)
+        raise
     live = LiveSession(admitted.session, admitted.access, admitted.access.target.protocol, now, end)
     corridor = Corridor(gate, admitted, recorder, live, random)
     live.last_active = now

@@ -294,10 +294,10 @@ def test_a_vault_key_that_others_can_read(site: Site) -> None:
 
 def with_ssh(site: Site, tmp_path: Path) -> None:
     """An SSH listener and an SSH target that check has nothing against."""
-    keys = {name: make_key(tmp_path / name) for name in ("host", "alice", "target")}
+    keys = {name: make_key(tmp_path / name) for name in ("host", "alice", "target", "ca")}
     registered = tmp_path / "keys.yaml"
     registered.write_text(yaml.safe_dump([{"principal": "alice", "keys": [public_line(keys["alice"])]}]))
-    listener = {"address": "127.0.0.1:2222", "host_keys": [f"file:{keys['host']}"]}
+    listener = {"address": "127.0.0.1:2222", "host_keys": [f"file:{keys['host']}"], "host_ca": f"file:{keys['ca']}"}
     site.settings["listeners"]["ssh"] = listener
     site.settings["identity"] = {"ssh_keys": f"file:{registered}"}
     site.target = {
@@ -321,6 +321,7 @@ def test_ssh(site: Site, tmp_path: Path) -> None:
     ("file", "said"),
     [
         ("host", ("listeners:", "host_keys:", "is no private key that can be read")),
+        ("ca", ("listeners:", "host_ca:", "is no private key that can be read")),
         ("target", ("credentials:", "is no private key that can be read")),
         ("keys.yaml", ("keys.yaml", "not a list")),
     ],

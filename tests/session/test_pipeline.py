@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from policy.made import ssh_operation
@@ -342,6 +343,18 @@ def test_a_session_begins_and_ends_in_both_books(house: House) -> None:
     report = verify(recording, PUBLIC)
     assert report.ok
     assert closed["unmapped"]["recording_length"] == recording.stat().st_size
+
+
+def test_a_session_that_can_not_be_recorded_is_none_and_the_audit_log_says_so(house: House) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RecordingFailed("the disk is full")
+
+    admitted = house.admit()
+    house.gate.recordings = SimpleNamespace(begin=fails, free_space=lambda: 2**40, low_water=0)  # type: ignore[assignment]  # as much as is used
+    with pytest.raises(RecordingFailed):
+        house.open(admitted)
+    assert [each["status_detail"] for each in house.events("recording_failed")] == ["the disk is full"]
+    assert not house.live
 
 
 def test_a_session_that_the_audit_log_does_not_know_is_none(house: House) -> None:

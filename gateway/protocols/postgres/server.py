@@ -21,14 +21,12 @@ from twisted.python.failure import Failure
 
 from gateway.audit import AuditLog
 from gateway.audit.events import AuthenticationFailed, AuthenticationSucceeded
-from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.errors import (
     Denied,
     GatewayError,
     LoginFailed,
     NotAdmitted,
     PeerError,
-    RecordingFailed,
     SessionEnded,
     Unapproved,
 )
@@ -279,13 +277,7 @@ class ClientConnection(Protocol):
                 ending.append(error)
                 self.transport.abortConnection()
 
-        try:
-            corridor = open_corridor(service.gate, admitted, end, service.random)
-        except RecordingFailed as error:
-            if service.audit.failed is None:
-                service.audit.append(RecordingFailedEvent(admitted.session, error.message))
-                service.audit.flush()
-            raise
+        corridor = open_corridor(service.gate, admitted, end, service.random)
         upstream: Upstream | None = None
         try:
             upstream = await self._reach(admitted, corridor, wanted)

@@ -22,11 +22,12 @@ import structlog
 from asyncssh.channel import SSHChannel
 from asyncssh.constants import EXTENDED_DATA_STDERR
 
-from gateway.errors import GatewayError, PeerError, Unapproved
-from gateway.model import SshOperation, Verdict
+from gateway.errors import GatewayError, PeerError
+from gateway.model import SshOperation
 from gateway.protocols.ssh import errors
 from gateway.protocols.ssh import operation as operations
 from gateway.protocols.ssh.commands import scp
+from gateway.protocols.ssh.consent import Consent, variables
 from gateway.protocols.ssh.masks import Output
 from gateway.protocols.ssh.operation import Carrier
 from gateway.protocols.ssh.paths import PathRefused
@@ -37,7 +38,6 @@ from gateway.protocols.ssh.transport import LINGER, CallerChannel, TargetChannel
 from gateway.protocols.ssh.typed import Typed
 from gateway.recording import Recorded
 from gateway.recording.events import Stream
-from gateway.session import Asking
 from gateway.ssh_requests import is_harmless
 
 if TYPE_CHECKING:
@@ -81,7 +81,6 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._started = False
         self._over = False
         self._early: list[Callable[[], None]] = []
-        self._woken: asyncio.Future[None] | None = None
         self._from_caller, self._from_target = _Reading(), _Reading()
         self._transfer: Transfer | None = None
         self._typed = Typed()
@@ -89,25 +88,20 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._received = sha256()
         self._sizes = {"input": 0, "stdout": 0, "stderr": 0}
         self._outputs: dict[Stream, Output] = {}
+        self._caller_reads_nothing = False
         self._status = "closed"
         self._lent: list[tuple[bytes, tuple[bytes, ...]]] = []
         self._not_lent: list[str] = []
-        corridor = traffic.corridor
-        self._asking = Asking(
-            corridor.approvals,
-            corridor,
-            tell=self._tell,
-            go_on=self._wake,
-            failed=lambda failure: traffic.end(failure.value),
-        )
+        self._consent = Consent(traffic.corridor, self._tell, traffic.end, self._go_on)
 
     @property
     def is_busy(self) -> bool:
-        """Something runs that doesn't wait for keys: silence doesn't mean that nobody needs it."""
-        return self._asking.waiting or (self._started and not self._over and self._terminal is None)
+        """A command runs, which doesn't wait for keys or requests: silence doesn't mean that nobody needs it."""
+        runs = self._started and not self._over and self._terminal is None and self._transfer is None
+        return runs or self._consent.waiting
 
     def runs_by(self, grant: str) -> bool:
-        return grant == self._grant or (self._transfer is not None and grant in self._transfer.grants)
+        return grant == self._grant or (self._transfer is not None and self._transfer.runs_by(grant))
 
     # --- what the caller asks for -----------------------------------------------------------------------------
 
@@ -148,7 +142,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         """Ctrl-C, or a signal, while it waits."""
         if self._over or self._started:
             return
-        if not self._asking.cancel():
+        if not self._consent.cancel():
             self._finish(b"", 130)  # as a shell says of SIGINT
 
     def wants_no_output(self) -> None:
@@ -160,8 +154,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         forced = traffic.restrictions.command
         if forced is not None:
             request, argument = "exec", forced
+        assert self._caller is not None, "only an open channel asks"
+        environment = dict(self._caller.environment)
         operation = _operation(request, argument, self.number)
-        verdict = await self._verdict(operation, request.encode() + b" " + argument)
+        said = request.encode() + b" " + argument + variables(environment)
+        verdict = await self._consent.verdict(operation, said)
         if self._is_over():
             return
         self._operation, self._grant = verdict.number, verdict.grant
@@ -174,10 +171,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._finish(errors.denied(denial, terminal=self._terminal is not None), errors.DENIED)
             return
         try:
-            target = await self._open(recorded, operation, request, argument)
+            target = await self._open(recorded, operation, request, argument, environment)
         except (asyncssh.ChannelOpenError, PeerError, PathRefused) as error:
-            why = error.reason if isinstance(error, asyncssh.ChannelOpenError) else str(error)
-            words = [f"the target refuses this: {why}"]
+            words = [f"the target refuses this: {self._as_shown(error)}"]
             self._status = "refused by the target"
             self._finish(errors.stderr(words, terminal=self._terminal is not None), errors.DENIED)
             return
@@ -188,29 +184,23 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             return
         self._begun()
 
+    def _as_shown(self, error: Exception) -> str:
+        """What the target says of its no; ours is as it is."""
+        if not isinstance(error, asyncssh.ChannelOpenError):
+            return str(error)
+        return self._traffic.masks.whole(error.reason.encode()[: errors.MAX_WHY]).decode("utf-8", "replace")
+
+    def _complaint(self, words: bytes) -> bytes:
+        """What the target's scp says, as the caller may see it, and as it is recorded."""
+        shown = self._traffic.masks.whole(words)
+        self._traffic.corridor.output(self.number, "stderr", shown + b"\n", interactive=False)
+        return shown
+
     def _is_over(self) -> bool:
         """Asked again after each wait."""
         return self._over
 
-    async def _verdict(self, operation: SshOperation, said: bytes) -> Verdict[SshOperation]:
-        """The corridor's, or what approvers said; they are waited for."""
-        corridor = self._traffic.corridor
-        while True:
-            if self._asking.refusal is None:
-                try:
-                    return corridor.ask(operation, "request")
-                except Unapproved:
-                    pass
-            verdict = self._asking.answer(operation, "request", said, may_wait=True)
-            if verdict is not None:
-                return verdict
-            self._woken = asyncio.get_running_loop().create_future()
-            await self._woken
-
-    def _wake(self) -> None:
-        woken, self._woken = self._woken, None
-        if woken is not None and not woken.done():
-            woken.set_result(None)
+    def _go_on(self) -> None:
         if self._transfer is not None:
             self._transfer.go_on()
 
@@ -224,13 +214,18 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def _tell(self, text: str, hint: str) -> None:
         self._say(errors.stderr([text, hint], terminal=self._terminal is not None))
 
-    async def _open(self, recorded: Recorded, operation: SshOperation, request: str, argument: bytes) -> TargetChannel:
+    async def _open(
+        self,
+        recorded: Recorded,
+        operation: SshOperation,
+        request: str,
+        argument: bytes,
+        environment: dict[bytes, bytes],
+    ) -> TargetChannel:
         """The same at the target. ``recorded`` proves that it is in the recording.
 
         Raises ChannelOpenError when the target refuses, PeerError when what moves files there is not understood.
         """
-        caller = self._caller
-        assert caller is not None, "only an open channel asks"
         connection = self._traffic.upstream.connection
         if operation.request == "sftp":
             self._moves_files("sftp", SftpRelay())
@@ -239,7 +234,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             assert command is not None, "its words made it scp"
             locator = await LocatorChannel.open(connection)
             try:
-                relay = ScpRelay(command, locator.home, resolve=True)
+                relay = ScpRelay(command, locator.home, resolve=True, complaint=self._complaint)
             except PathRefused:
                 locator.close()
                 raise
@@ -250,7 +245,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             lambda: _TargetSide(self),
             command=argument if request == "exec" else None,
             subsystem=argument if request == "subsystem" else None,
-            environment=caller.environment,
+            environment=environment,
             terminal=self._terminal,
             lent=self._lent,
         )
@@ -261,7 +256,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     ) -> None:
         # Bytes of a protocol: a terminal would change them, and what they are would not be what was decided.
         self._terminal = None
-        self._transfer = Transfer(carrier, relay, self.number, self._traffic.corridor, self._asking, self, locator)
+        self._transfer = Transfer(
+            carrier, relay, self.number, self._traffic.corridor, self._consent.asking, self, locator
+        )
 
     def _begun(self) -> None:
         assert self._caller is not None, "an open channel"
@@ -336,6 +333,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
                 failed=self.broken,
                 typed=self._terminal is not None,
             )
+            found.hold(self._caller_reads_nothing)
         return found
 
     def _show(self, stream: Stream, data: bytes) -> None:
@@ -397,7 +395,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._caller_is_full(False)
 
     def _caller_is_full(self, full: bool) -> None:
+        self._caller_reads_nothing = full
         self._from_target.stop("caller", full)
+        for output in self._outputs.values():
+            output.hold(full)
         if self._transfer is not None:
             # Answers to what it asks can be ours.
             self._from_caller.stop("caller", full)
@@ -438,12 +439,14 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
         self._after_data(send)
 
-    def exit_signal(self, signal: str, core: bool, message: str, language: str) -> None:
+    def exit_signal(self, signal: str, core: bool) -> None:
+        """Without the target's words: they would be neither masked nor recorded, and no client needs them."""
+
         def send() -> None:
             self._status = f"signal {signal[:32]}"
             caller = self._caller
             if caller is not None:
-                caller.behind_data(lambda: caller.send_exit_signal(signal, core, message, language))
+                caller.behind_data(lambda: caller.send_exit_signal(signal, core))
 
         self._after_data(send)
 
@@ -525,11 +528,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             return
         self._over = True
         self._traffic.left(self)
-        if self._woken is not None:
-            self._woken.cancel()
         try:
             # A gateway that stops keeps what was asked open: the caller will come back for it.
-            self._asking.over("the caller left", stays=self._traffic.corridor.stopping)
+            self._consent.over("the caller left", stays=self._traffic.corridor.stopping)
         except GatewayError as error:
             log.error("a request for approval was not withdrawn", problem=error.message)
         if self._transfer is not None:
@@ -563,7 +564,7 @@ class _TargetSide(asyncssh.SSHClientSession[bytes]):
         self._channel.exit_status(status)
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
-        self._channel.exit_signal(signal, core_dumped, msg, lang)
+        self._channel.exit_signal(signal, core_dumped)
 
     def eof_received(self) -> bool:
         self._channel.target_eof()

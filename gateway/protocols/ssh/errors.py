@@ -17,6 +17,9 @@ A failure of the request instead would lose the reason: OpenSSH then prints "exe
 MAX_REASON: Final = 380
 """Bytes: OpenSSH prints 400 of a disconnect's reason."""
 
+MAX_WHY: Final = 200
+"""Characters of what a target says of its no."""
+
 CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (LoginFailed, asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE),
     (TooManySessions, asyncssh.DISC_TOO_MANY_CONNECTIONS),
@@ -30,7 +33,7 @@ CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 def disconnect(error: BaseException) -> tuple[int, str]:
     """The code and reason (RFC 4253 section 11.1) that end a connection. What was not raised on purpose isn't shown."""
     code = next((code for kind, code in CODES if isinstance(error, kind)), asyncssh.DISC_BY_APPLICATION)
-    text = ". ".join(map(_plain, _words(error)))
+    text = ". ".join(map(plain, _words(error)))
     return code, text.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
 
 
@@ -47,18 +50,13 @@ def denied(denial: Denial, *, terminal: bool) -> bytes:
 
 def one_line(denial: Denial) -> str:
     """What somebody reads whose connection is not forwarded: a reason has one line."""
-    return _plain(" ".join(word for word in (denial.message, denial.detail, denial.hint or "") if word))[:MAX_REASON]
-
-
-def not_carried(request: str) -> Denial:
-    """What this version does for nobody."""
-    return Denial(f"permission denied: {request} is not carried in this version", "")
+    return plain(" ".join(word for word in (denial.message, denial.detail, denial.hint or "") if word))[:MAX_REASON]
 
 
 def stderr(words: list[str], *, terminal: bool) -> bytes:
     """Each on its own line. ``terminal``: the client's is in raw mode, and a newline alone would make stairs."""
     end = "\r\n" if terminal else "\n"
-    return "".join(f"ostiary: {_plain(word)}{end}" for word in words).encode("utf-8", "replace")
+    return "".join(f"ostiary: {plain(word)}{end}" for word in words).encode("utf-8", "replace")
 
 
 def _words(error: BaseException) -> list[str]:
@@ -69,6 +67,6 @@ def _words(error: BaseException) -> list[str]:
     return ["the gateway failed and ended this session", "The gateway's log has the reason."]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line, without what a terminal obeys: names and commands in it may be anybody's."""
     return "".join(character if character.isprintable() else "?" for character in text)

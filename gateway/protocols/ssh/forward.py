@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import asyncssh
 
 from gateway.errors import GatewayError
+from gateway.protocols.ssh import errors
 from gateway.protocols.ssh.transport import LINGER
 from gateway.protocols.ssh.tunnels import Asked, TunnelChannel
 
@@ -131,8 +132,10 @@ class Forward:
             await channel.open(asked, lambda: self.far)
         except asyncssh.ChannelOpenError as error:
             self._over = True
-            self._traffic.corridor.result(self.operation, f"refused: {_plain(error.reason)}", 0, 0)
-            raise asyncssh.ChannelOpenError(error.code, _plain(error.reason)) from None
+            self._traffic.corridor.result(
+                self.operation, f"refused: {errors.plain(error.reason)[: errors.MAX_WHY]}", 0, 0
+            )
+            raise asyncssh.ChannelOpenError(error.code, errors.plain(error.reason)[: errors.MAX_WHY]) from None
         fields: dict[str, object] = {"channel": self.number, "operation": self.operation}
         if self._origin:
             fields["origin"] = self._origin
@@ -187,8 +190,4 @@ def _shown(asked: Asked) -> str:
     """Whence a connection comes, as whoever opens it says."""
     if asked.origin is None:
         return ""
-    return _plain(f"{asked.origin.host.decode('utf-8', 'replace')}:{asked.origin.port}")
-
-
-def _plain(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)[:200]
+    return errors.plain(f"{asked.origin.host.decode('utf-8', 'replace')}:{asked.origin.port}")[: errors.MAX_WHY]

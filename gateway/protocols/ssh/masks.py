@@ -46,6 +46,15 @@ class OutputMasks:
         searched = detection(policy.detected, policy.own_detectors)
         return None if searched is None else TextStream(searched, self._keyring(), terminal=True)
 
+    def whole(self, text: bytes) -> bytes:
+        """``text``, of which no more comes, as it can be shown. Raises as `Output.feed`."""
+        stream = self.stream(self.policy())
+        if stream is None:
+            return text
+        shown = stream.feed(text) + stream.close()
+        self.keep_tokens()
+        return shown
+
 
 class Timer(Protocol):
     """What a loop's ``call_later`` gives."""
@@ -81,14 +90,30 @@ class Output:
         self._timer: Timer | None = None
         self._flushed = False
         """The timer is for what a flush has held back."""
+        self._held = False
+
+    def hold(self, held: bool) -> None:
+        """Whether the target is not read now, since the caller doesn't take what there is. No pause of the target's is
+        over then: a caller who stops reading in time would get a value in two pieces."""
+        if held is self._held:
+            return
+        self._held = held
+        if not held:
+            self._watch(TYPED, flushed=False)
+        elif self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def feed(self, data: bytes) -> None:
         """More of what the target sends. Raises SessionEnded, and what ``show`` and the vault raise."""
         policy = self._masks.policy()
-        if policy is not self._policy:
-            # What is held back was searched for by the masks under which it came.
-            self.close()
-            self._policy, self._stream = policy, self._masks.stream(policy)
+        before = self._policy
+        if policy is not before:
+            self._policy = policy
+            if (policy.detected, policy.own_detectors) != (before.detected, before.own_detectors):
+                # What is held back was searched for by the masks under which it came.
+                self.close()
+                self._stream = self._masks.stream(policy)
         if self._stream is None:
             self._show(data)
             return
@@ -113,8 +138,8 @@ class Output:
     def _watch(self, seconds: float, *, flushed: bool) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        held = self._stream is not None and self._stream.pending > 0
-        self._timer = self._later(seconds, self._fired) if held else None
+        pending = not self._held and self._stream is not None and self._stream.pending > 0
+        self._timer = self._later(seconds, self._fired) if pending else None
         self._flushed = flushed
 
     def _fired(self) -> None:

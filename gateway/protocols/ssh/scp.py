@@ -25,6 +25,7 @@ target leads elsewhere unseen. Clients from OpenSSH 9.0 on use SFTP.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
@@ -106,15 +107,26 @@ class ScpRelay:
     what stands in `to_server` and `to_client`, look at `done`. With ``resolve`` also answer `probe` by `told`. When it
     is `over`, whatever comes is ignored."""
 
-    def __init__(self, command: Scp, home: bytes | None, *, resolve: bool = False) -> None:
-        """``home``: what the target's relative paths are relative to; None: not known. The target is to run what
-        `at_target` gives. Raises PathRefused."""
+    def __init__(
+        self,
+        command: Scp,
+        home: bytes | None,
+        *,
+        resolve: bool = False,
+        complaint: Callable[[bytes], bytes] = lambda words: words,
+    ) -> None:
+        """The target is to run what `at_target` gives. Raises PathRefused.
+
+        home       what the target's relative paths are relative to; None: not known
+        complaint  makes of the target's own words what the client is told
+        """
         self.ask: Ask | None = None
         self.probe: Probe | None = None
         self.to_server: list[bytes] = []
         self.to_client: list[bytes] = []
         self.done: list[Done] = []
         self._command = command
+        self._complaint = complaint
         self._upward = not command.sends
         self._place = _place(command, home)
         self._around = Surroundings(None, resolve)
@@ -129,6 +141,10 @@ class ScpRelay:
         self._within: list[tuple[bytes, ...]] = []
         self._ending = False
         self._left = 0
+
+    def open(self) -> list[tuple[Ask, object]]:
+        """What was asked about for the file that is under way, with the answer's reference."""
+        return [] if self._record is None else [(self._record.ask, self._record.reference)]
 
     @property
     def holding(self) -> bool:
@@ -231,6 +247,8 @@ class ScpRelay:
             self._to_sink.append(record.line)
             self._turn = Turn.REPLY
             return True
+        if self._upward:
+            answer = self._from_target(answer)
         self._to_source.append(answer)
         self._times = b""
         if answer[0] == 2:
@@ -256,8 +274,16 @@ class ScpRelay:
         if answer == b"\0":
             raise PeerError("the target's scp answers twice")
         if answer:
+            answer = self._from_target(answer)
             self._to_source.append(answer)
             self._fail(_words(answer))
+
+    def _from_target(self, answer: bytes) -> bytes:
+        """The target's answer, or record of a failure, as the client is told it: of one line, and of one's length."""
+        if answer == b"\0":
+            return answer
+        words = self._complaint(answer[1:-1]).replace(b"\n", b" ")
+        return answer[:1] + words[: MAX_LINE - 2] + b"\n"
 
     def _on_reply(self, record: Record, turn: Turn, answer: bytes) -> None:
         self._turn = Turn.RECORD
@@ -335,6 +361,8 @@ class ScpRelay:
 
     def _on_said(self, said: bytes) -> None:
         """The source's own success or failure."""
+        if not self._upward:
+            said = self._from_target(said)
         self._to_sink.append(said)
         self._times = b""
         if said[0] == 2:

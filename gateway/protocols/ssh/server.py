@@ -21,14 +21,12 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
 from gateway.audit import AuditLog
 from gateway.audit.events import AuthenticationFailed, AuthenticationSucceeded, SessionRefused
-from gateway.audit.events import RecordingFailed as RecordingFailedEvent
 from gateway.config.schema import SshListener
 from gateway.errors import (
     ConfigError,
     GatewayError,
     LoginFailed,
     Problem,
-    RecordingFailed,
     SecretUnavailable,
     SessionEnded,
     TooManySessions,
@@ -50,8 +48,8 @@ from gateway.protocols.ssh.traffic import Traffic
 from gateway.protocols.ssh.transport import CallerChannel, CallerConnection
 from gateway.protocols.ssh.tunnels import Asked, CallerTunnels, Opening, Place
 from gateway.protocols.ssh.turns import Turns
-from gateway.protocols.ssh.upstream import Dialler, Upstream
-from gateway.secrets import Secret
+from gateway.protocols.ssh.upstream import Dialler, Upstream, private_key
+from gateway.secrets import Secret, SecretReference
 from gateway.session import Admitted, ApprovalNeeded, Corridor, Gate, open_corridor
 from gateway.session.asking import refused, words
 from gateway.store.requests import Request
@@ -128,13 +126,7 @@ def load_host_keys(listener: SshListener, file: str) -> list[asyncssh.SSHKey]:
     kinds: set[bytes] = set()
     for index, reference in enumerate(listener.host_keys):
         where = ("listeners", "ssh", "host_keys", index)
-        try:
-            key = asyncssh.import_private_key(reference.resolve().reveal())
-        except SecretUnavailable as error:
-            raise ConfigError(Problem(file, where, error.message, "let it lead to a private key")) from None
-        except asyncssh.KeyImportError as error:
-            mend = 'make one: ssh-keygen -t ed25519 -N ""'
-            raise ConfigError(Problem(file, where, f"is no private key that can be read: {error}", mend)) from None
+        key = _configured_key(reference, file, where)
         if key.algorithm in kinds:
             raise ConfigError(Problem(file, where, "is the second key of its type", "remove one of them"))
         kinds.add(key.algorithm)
@@ -146,14 +138,15 @@ def load_host_ca(listener: SshListener, file: str) -> asyncssh.SSHKey | None:
     """What signs host certificates for targets. Raises ConfigError."""
     if listener.host_ca is None:
         return None
-    where = ("listeners", "ssh", "host_ca")
+    return _configured_key(listener.host_ca, file, ("listeners", "ssh", "host_ca"))
+
+
+def _configured_key(reference: SecretReference, file: str, where: tuple[str | int, ...]) -> asyncssh.SSHKey:
     try:
-        return asyncssh.import_private_key(listener.host_ca.resolve().reveal())
+        return private_key(reference)
     except SecretUnavailable as error:
-        raise ConfigError(Problem(file, where, error.message, "let it lead to a private key")) from None
-    except asyncssh.KeyImportError as error:
-        mend = 'make one: ssh-keygen -t ed25519 -N ""'
-        raise ConfigError(Problem(file, where, f"is no private key that can be read: {error}", mend)) from None
+        mend = error.hint or "let it lead to a private key"
+        raise ConfigError(Problem(file, where, error.message, mend)) from None
 
 
 def server_options(service: Service, listener: SshListener, file: str, *, login: float) -> Options:
@@ -209,6 +202,7 @@ class Caller(asyncssh.SSHServer):
         self._restrictions: Restrictions = UNRESTRICTED
         self._unproven: dict[str, None] = {}
         self._traffic: Traffic | None = None
+        self._entering = False
         self._expiry: Any = None
         self._ending: GatewayError | None = None
 
@@ -385,12 +379,20 @@ class Caller(asyncssh.SSHServer):
 
     async def enter(self, way: Way, tell: Callable[[list[str]], None]) -> Traffic:
         """As if the login had named that."""
-        principal, connection = self._principal, self._connection
-        if principal is None or connection is None or self._traffic is not None:
+        service, principal, connection = self._service, self._principal, self._connection
+        if principal is None or connection is None or self._traffic is not None or self._entering:
             raise SessionEnded("a session has begun already")
         login, target = way
-        admitted = await self._admitted(principal, Requested(principal.name, login, target, False), tell)
-        await self._open(connection, admitted)
+        self._entering = True
+        # Each try is a session of its own, with a recording of its own.
+        self._session = uuid7(service.clock(), service.random(10))
+        try:
+            admitted = await self._admitted(principal, Requested(principal.name, login, target, False), tell)
+            if principal.expires_at is not None and principal.expires_at <= service.clock():
+                raise SessionEnded("your login has expired", hint="Log in again.")
+            await self._open(connection, admitted)
+        finally:
+            self._entering = False
         self._leaves_lobby()
         return self._here()
 
@@ -459,13 +461,7 @@ class Caller(asyncssh.SSHServer):
 
     async def _open(self, connection: CallerConnection, admitted: Admitted) -> None:
         service = self._service
-        try:
-            corridor = open_corridor(service.gate, admitted, self._end, service.random)
-        except RecordingFailed as error:
-            if service.audit.failed is None:
-                service.audit.append(RecordingFailedEvent(admitted.session, error.message))
-                service.audit.flush()
-            raise
+        corridor = open_corridor(service.gate, admitted, self._end, service.random)
         upstream: Upstream | None = None
         try:
             access = admitted.access

@@ -198,6 +198,12 @@ class SftpRelay:
         """Nothing is under way; files may be open."""
         return not self._sent and not self._line
 
+    def open(self) -> list[tuple[Ask, object]]:
+        """What was asked about for each handle that there is, or is about to be, with the answer's reference."""
+        soon = (sent.opened for sent in self._sent.values())
+        unique = dict.fromkeys(opened for opened in (*self._handles.values(), *soon) if opened is not None)
+        return [(opened.ask, opened.reference) for opened in unique]
+
     def finish(self) -> None:
         """The channel is over: what is still open ends here."""
         self.done += [opened.done(closed=False) for opened in self._handles.values()]

@@ -30,6 +30,8 @@ log = structlog.get_logger()
 MAX_UNSAID: Final = 8
 """Lines that wait for a channel on which the caller can be told."""
 
+NO_TIME: Final = Denial("permission denied by policy: it takes an approval, and the request for it can't wait", "")
+
 
 class Traffic:
     """One session's.
@@ -111,24 +113,19 @@ class Traffic:
         self._channels.pop(channel.number, None)
 
     def allows(self, operation: SshOperation) -> bool:
-        """Whether policy lets something go at once. It is recorded."""
-        return self._decide(operation) is None
-
-    def _decide(self, operation: SshOperation) -> Denial | None:
-        """What can't wait for people: where it needs an approval, it is refused."""
+        """Whether policy lets something go at once, that can't wait for people. It is recorded."""
         try:
             try:
                 denial = self.corridor.ask(operation, "request").denial
             except Unapproved:
-                refusal = errors.not_carried(operation.request)
-                denial = self.corridor.settle(operation, "request", None, (), None, refusal=refusal).denial
+                denial = self.corridor.settle(operation, "request", None, (), None, refusal=NO_TIME).denial
             recorded = self.corridor.commit()
             if isinstance(recorded, Deferred):
                 recorded.addErrback(lambda failure: self.end(failure.value))
         except Exception as error:  # noqa: BLE001  # whatever it was, the session must not go on
             self.end(error)
-            return errors.not_carried(operation.request)
-        return denial
+            return False
+        return denial is None
 
     async def committed(self) -> Recorded:
         """All that was asked is recorded. Raises RecordingFailed."""

@@ -136,7 +136,8 @@ class Transfer:
         ends: Ends,
         locator: LocatorChannel | None = None,
     ) -> None:
-        self.grants: set[str] = set()
+        self._grants: dict[object, str] = {}
+        self._policy = corridor.policy
         self._carrier: Carrier = carrier
         self._relay = relay
         self._number = number
@@ -150,13 +151,18 @@ class Transfer:
         self._at_end = False
         self._over = False
 
+    def runs_by(self, grant: str) -> bool:
+        return grant in self._grants.values()
+
     def from_caller(self, data: bytes) -> None:
         """Raises PeerError: end the channel."""
+        self._may_go_on()
         self._relay.receive_client(data)
         self._turn()
 
     def from_target(self, data: bytes) -> None:
         """Raises PeerError: end the channel."""
+        self._may_go_on()
         self._relay.receive_server(data)
         self._turn()
 
@@ -196,7 +202,7 @@ class Transfer:
             if verdict is None:
                 break
             if verdict.grant:
-                self.grants.add(verdict.grant)
+                self._grants[verdict.number] = verdict.grant
             denial = verdict.denial
             relay.decided(denial is None, "" if denial is None else _words(denial), verdict.number)
         if isinstance(relay, ScpRelay) and relay.probe is not None and self._probing is None:
@@ -215,11 +221,24 @@ class Transfer:
             self._ends.end_of_input()
         self._ends.hold(caller=relay.holding or self._syncing, target=self._syncing)
 
+    def _may_go_on(self) -> None:
+        """What was opened before policy changed is read and written no more if it wouldn't be opened now. Raises
+        PeerError: end the channel."""
+        policy = self._corridor.newest_policy()
+        if policy is self._policy:
+            return
+        self._policy = policy
+        for ask, reference in self._relay.open():
+            if not self._corridor.still_allows(self._operation(ask), self._grants.get(reference, "")):
+                raise PeerError(f"policy has changed, and no longer allows this: {ask.text}")
+
+    def _operation(self, ask: Ask) -> SshOperation:
+        return operations.file(self._carrier, ask.text, ask.files, self._number, opaque=ask.opaque)
+
     def _answer(self, ask: Ask) -> Verdict[SshOperation] | None:
         """The corridor's verdict; None: it comes later."""
         if self._asked is None or self._asked[0] is not ask:
-            made = operations.file(self._carrier, ask.text, ask.files, self._number, opaque=ask.opaque)
-            self._asked = ask, made
+            self._asked = ask, self._operation(ask)
         operation = self._asked[1]
         if self._asking.refusal is None:
             try:

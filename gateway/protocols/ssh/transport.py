@@ -272,8 +272,8 @@ class CallerChannel(_PacedChannel, SSHServerChannel[bytes]):
     def send_exit_status(self, status: int) -> None:
         self._send_request(b"exit-status", status.to_bytes(4))
 
-    def send_exit_signal(self, signal: str, core: bool, message: str, language: str) -> None:
-        self._send_request(b"exit-signal", String(signal), bytes([core]), String(message), String(language))
+    def send_exit_signal(self, signal: str, core: bool) -> None:
+        self._send_request(b"exit-signal", String(signal), bytes([core]), String(""), String(""))
 
     @property
     def environment(self) -> dict[bytes, bytes]:

@@ -246,6 +246,7 @@ class Process(asyncssh.SSHClientSession[bytes]):
         self.err = bytearray()
         self.status: int | None = None
         self.signal: str | None = None
+        self.words = ""
         self.ended = False
         self.over = asyncio.Event()
         self.order: list[str] = []
@@ -262,6 +263,7 @@ class Process(asyncssh.SSHClientSession[bytes]):
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         self.signal = signal
+        self.words = msg
 
     def eof_received(self) -> bool:
         self.ended = True

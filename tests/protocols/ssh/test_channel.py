@@ -12,6 +12,7 @@ import pytest
 from protocols.ssh.linked import Shell, World, play, turns, until
 
 from gateway.errors import RecordingFailed, SessionEnded
+from gateway.session import Approver
 
 NARROW = """
 allow:
@@ -328,5 +329,61 @@ def test_a_caller_that_leaves_while_the_target_is_asked(play: Play) -> None:
         world.target.links[0].go_on()
         await turns()
         assert all(shell.over for shell in world.target.shells)
+
+    play(act)
+
+
+def test_idle_is_a_channel_for_files_and_what_only_shows(play: Play) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login()
+        [live] = world.house.live
+        files = asyncio.ensure_future(
+            caller.connection.create_session(asyncssh.SSHClientSession, subsystem="sftp", encoding=None)
+        )
+        await files
+        assert live.waits()
+        screen = await caller.run("run", term_type="vt100")
+        await screen.opening
+        before = live.last_active
+        world.house.clock.advance(60)
+        world.target.shells[1].channel.write(b"12:00:00")
+        await until(lambda: screen.out)
+        assert live.last_active == before
+        screen.channel.write(b"q")
+        await until(lambda: live.last_active == before + 60)
+
+    play(act)
+
+
+def test_a_grant_is_for_one_environment(play: Play) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login()
+
+        async def asks(language: str) -> asyncio.Future[Any]:
+            process = await caller.run("wait", env={"LANG": language})
+            await turns()
+            return process.opening
+
+        first = await asks("C.UTF-8")
+        [request] = world.house.approvals.requests()
+        world.house.approvals.decide(request.id, Approver("betty", frozenset({"bosses"}), "tls"), yes=True)
+        await first
+        await (await asks("C.UTF-8"))
+        other = await asks("de_CH.UTF-8")
+        assert not other.done()
+        assert [each.state for each in world.house.approvals.requests()].count("pending") == 1
+        other.cancel()
+
+    play(act, NARROW.replace("wait: 60s", "wait: 60s, grant: {uses: 9, within: 1h}"))
+
+
+def test_of_a_signal_the_targets_words_are_not_told(play: Play) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login()
+        process = await caller.run("run")
+        await process.opening
+        world.target.shells[0].channel.exit_with_signal("TERM", False, "900-12-3456")
+        await process.over.wait()
+        assert (process.signal, process.words) == ("TERM", "")
 
     play(act)

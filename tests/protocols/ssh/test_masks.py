@@ -150,3 +150,44 @@ def test_the_end_takes_its_timer_with_it() -> None:
     house.output.close()
     assert house.shown == [b"$ "]
     assert not house.clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_a_caller_that_stops_reading_is_no_pause_of_the_target(typed: bool) -> None:
+    house = House(typed=typed)
+    house.output.feed(b"ssn 900-12-")
+    house.output.hold(True)
+    house.clock.advance(3600)
+    house.output.hold(False)
+    house.output.feed(b"3456 is secret.\n")
+    house.output.close()
+    assert house.all() == b"ssn **** is secret.\n"
+
+
+def test_what_is_held_back_goes_out_when_the_caller_reads_again() -> None:
+    house = House()
+    house.output.hold(True)
+    house.output.feed(b"name? ")
+    house.clock.advance(3600)
+    assert house.all() == b""
+    house.output.hold(False)
+    house.clock.advance(TYPED)
+    assert house.all() == b"name? "
+
+
+def test_a_new_policy_with_the_same_masks_cuts_no_value() -> None:
+    house = House()
+    house.output.feed(b"ssn 900-12-")
+    house.policy = SimpleNamespace(detected=dict(SEARCHED.detected), own_detectors=())
+    house.output.feed(b"3456 is secret.\n")
+    house.output.close()
+    assert house.all() == b"ssn **** is secret.\n"
+
+
+def test_a_text_of_which_no_more_comes() -> None:
+    for policy, shown in ((SEARCHED, b"no such file: ****"), (NOTHING, b"no such file: " + SSN)):
+        corridor: Any = SimpleNamespace(newest_policy=lambda policy=policy: policy)
+        kept: list[int] = []
+        masks = OutputMasks(cast("Corridor", corridor), lambda: NO_KEYS, lambda kept=kept: kept.append(1))  # type: ignore[misc]  # mypy has no types for a lambda's defaults
+        assert masks.whole(b"no such file: " + SSN) == shown
+        assert bool(kept) is (policy is SEARCHED)

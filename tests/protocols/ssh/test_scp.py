@@ -532,3 +532,19 @@ def test_in_any_split(data: st.DataObject) -> None:
         return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if a < b]
 
     assert conversation(chunks) == EXPECTED
+
+
+@pytest.mark.parametrize("words", ["scp -t /in/", "scp -f /in/name"])
+def test_the_targets_own_words_are_told_as_they_may_be(words: str) -> None:
+    told: list[bytes] = []
+
+    def complaint(said: bytes) -> bytes:
+        told.append(said)
+        return b"hid\nden"
+
+    relay = ScpRelay(command(words), HOME, complaint=complaint)
+    (relay.receive_server if words.startswith("scp -t") else relay.receive_client)(OK)
+    relay.receive_server(b"\2scp: 900-12-3456\n")
+    assert told == [b"scp: 900-12-3456"]
+    assert b"".join(relay.to_client).endswith(b"\2hid den\n")
+    assert b"3456" not in b"".join(relay.to_client)

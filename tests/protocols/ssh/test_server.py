@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import asyncssh
 import pytest
 from protocols.ssh.linked import Caller, World, play, turns, until
 
-from gateway.errors import SessionEnded
+from gateway.errors import NotAdmitted, SessionEnded, TargetUnavailable
 from gateway.session import Approver
 
 VISITORS = """
@@ -235,3 +237,54 @@ def test_asking_again_while_it_waits_is_no_second_login(play: Play) -> None:
             await connection._options.waiter
 
     play(act, VISITORS)
+
+
+async def _heard(lines: list[str]) -> None:
+    raise AssertionError(lines)
+
+
+def test_from_the_lobby_one_session_begins_at_a_time(play: Play) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login(username="alice")
+        login: Any = caller.gateway.login
+        way = ("deploy", "web1")
+        results = await asyncio.gather(*(login.enter(way, _heard) for _ in range(2)), return_exceptions=True)
+        assert sum(isinstance(one, SessionEnded) for one in results) == 1
+        assert len(list(world.house.live)) == 1
+        assert len(world.target.links) == 1
+
+    play(act)
+
+
+def test_each_try_from_the_lobby_is_a_session_of_its_own(play: Play) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login(username="alice")
+        login: Any = caller.gateway.login
+        right, world.service.dialler = world.service.dialler, Away()  # type: ignore[assignment]  # a target that is down
+        for _ in range(2):
+            with pytest.raises(TargetUnavailable):
+                await login.enter(("deploy", "web1"), _heard)
+        world.service.dialler = right
+        await login.enter(("deploy", "web1"), _heard)
+        opened = world.house.events("session_opened")
+        assert len({json.dumps(each["session"]) for each in opened}) == len(opened) == 3
+
+    play(act)
+
+
+@pytest.mark.parametrize("expire", ["identity", "session"])
+def test_from_the_lobby_nobody_enters_by_a_login_that_has_expired(play: Play, expire: str) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login(username="alice")
+        login: Any = caller.gateway.login
+        login._principal = replace(login._principal, expires_at=world.house.clock.seconds())
+        with pytest.raises((SessionEnded, NotAdmitted)):
+            await login.enter(("deploy", "web1"), _heard)
+        assert not world.target.links
+
+    play(act, f"allow: [{{name: all, groups: [engineers], targets: [web1], session: {{max: 1h, expire: {expire}}}}}]")
+
+
+class Away:
+    async def dial(self, *_: object, **__: object) -> None:
+        raise TargetUnavailable("it is down")

@@ -54,6 +54,14 @@ class House:
         self.said: list[dict[str, Any]] = []
         self.waiting = False
         self.uncommitted = False
+        self.policy = object()
+        self.taken_back: set[str] = set()
+
+    def newest_policy(self) -> object:
+        return self.policy
+
+    def still_allows(self, operation: Any, grant: str) -> bool:
+        return operation.text not in self.taken_back
 
     def ask(self, operation: Any, source: str) -> Verdict[Any]:
         assert source == "file"
@@ -227,3 +235,19 @@ def test_a_channel_that_ends_in_the_middle(scene: Scene) -> None:
     scene.transfer.finish()
     scene.transfer.go_on()
     assert len(scene.house.said) == 2
+
+
+def test_what_policy_takes_back_is_read_no_more(scene: Scene) -> None:
+    transfer, house = scene.transfer, scene.house
+    transfer.from_caller(said.opening(1, b"file"))
+    transfer.from_caller(said.opening(2, b"other"))
+    transfer.from_target(said.handle(1, b"h"))
+    house.policy = object()
+    transfer.from_caller(said.reading(3, b"h", 0, 100))
+    transfer.from_target(said.data(3, b"more"))
+    house.policy, house.taken_back = object(), {house.asked[1]}
+    scene.ends.target.clear()
+    # The other one is about to be opened, and by a name that may not be read any more.
+    with pytest.raises(PeerError, match="policy has changed, and no longer allows this: open /home/u/other"):
+        transfer.from_caller(said.reading(4, b"h", 0, 100))
+    assert not scene.ends.target
