@@ -35,7 +35,7 @@ from gateway.model import FileAction
 from gateway.protocols.ssh.commands import Scp
 from gateway.protocols.ssh.files import Ask, Done, Flow
 from gateway.protocols.ssh.paths import MAX_PATH, PathRefused, Place, shown, within
-from gateway.protocols.ssh.sftp_asking import Probe, Reply, Said, Steps, Surroundings, in_words, real_path
+from gateway.protocols.ssh.sftp_asking import Dangling, Probe, Reply, Said, Steps, Surroundings, in_words, real_path
 from gateway.protocols.ssh.sftp_wire import NO_SUCH_FILE
 
 MAX_LINE: Final = 2047
@@ -416,7 +416,7 @@ class ScpRelay:
                     uses += [(action, path), (action, real)]
                 else:
                     failure = real.failure()
-                    if failure is None or failure[0] != NO_SUCH_FILE:
+                    if failure is None or failure[0] != NO_SUCH_FILE or isinstance(real, Dangling):
                         raise PathRefused("the target doesn't say where it leads")
                     uses.append((action, path))  # only if the other one is a file can it be meant, and this is none
                 words.append(in_words(place, real))

@@ -192,6 +192,18 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Dangling(Reply):
+    """Of a symbolic link that leads to nothing, yet: it is never followed to where an upload would create something.
+    The client hears that there is no such file."""
+
+    kind: int = wire.STATUS
+    body: bytes = b""
+
+    def failure(self) -> tuple[int, bytes]:
+        return NO_SUCH_FILE, b"the path is a symbolic link that leads nowhere"
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """The corridor's answer; ``message`` is for the caller, ``reference`` comes back in `Done`."""
 
@@ -318,12 +330,11 @@ def real_path(place: Place, around: Surroundings, *, follow: bool) -> Steps[Real
         return reply
     real = within(reply.path(), last)
     if follow:
-        # The target's REALPATH wants a file to be there, and this one isn't, yet. Or it is a link that leads to
-        # nothing, yet: that one is never followed to where an upload would create something.
+        # The target's REALPATH wants a file to be there, and this one isn't, yet. Or it is a link.
         reply = yield from _tell("lstat", real)
         failure = reply.failure()
         if failure is None:
-            raise PathRefused("the path is a symbolic link that leads nowhere", NO_SUCH_FILE)
+            return Dangling()
         if failure[0] != NO_SUCH_FILE:
             return reply
     return real
@@ -337,6 +348,11 @@ def _uses(actions: Iterable[FileAction], place: Place, real: Real) -> list[tuple
 def in_words(place: Place, real: Real) -> str:
     text = shown(place.asked)
     return f"{text} (really {shown(real)})" if isinstance(real, bytes) and real != place.asked else text
+
+
+def _dangling(real: Real) -> list[Real]:
+    """What a link that is made may not lead to."""
+    return [real] if isinstance(real, Dangling) else []
 
 
 def _known(place: Place, real: Real) -> bytes:
@@ -428,6 +444,7 @@ def _pair(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:
     uses = [*_uses(first, old, real_old), *_uses(("write",), new, real_new)]
     text = f"{request.kind} {in_words(old, real_old)} to {in_words(new, real_new)}"
     what = yield from _file_type(real_old, around)
+    ends: list[Real] = []
     if request.kind != "hardlink" and what in (None, wire.MODE_DIRECTORY):
         # All that lies beneath gets another name. Rules are about names.
         uses += [(action, path + b"/") for action, path in uses]
@@ -438,8 +455,9 @@ def _pair(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:
         real_where = yield from real_path(where, around, follow=True)
         uses += _uses(("write",), where, real_where)
         text += f", a link to {in_words(where, real_where)}"
+        ends = _dangling(real_where)
     ask = Ask(request.kind, uses, text)
-    said = yield from _decided(request.id, ask, real_old, real_new)
+    said = yield from _decided(request.id, ask, real_old, real_new, *ends)
     if isinstance(said, Answer):
         return said
     forwarded = replace(request, first=_known(old, real_old), second=_known(new, real_new))
@@ -477,7 +495,7 @@ def _symlink(request: OnPaths, around: Surroundings) -> Steps[Forward | Answer]:
         real_place = yield from real_path(Place(request.first, _parent(real_link)), around, follow=True)
     uses = [*_uses(("write",), link, real_link), *_uses(("write",), place, real_place)]
     ask = Ask("symlink", uses, f"symlink {in_words(link, real_link)} to {in_words(place, real_place)}")
-    said = yield from _decided(request.id, ask, real_link)
+    said = yield from _decided(request.id, ask, real_link, *_dangling(real_place))
     if isinstance(said, Answer):
         return said
     forwarded = replace(request, second=_known(link, real_link))
@@ -513,10 +531,12 @@ def _resolving(request: OnPath, around: Surroundings) -> Steps[Forward | Answer]
         text = f"{request.kind} {shown(place.asked)}"
     elif b"\0" in raw:
         raise PathRefused("the path has a NUL in it", wire.BAD_MESSAGE)
+    # Nothing but a user's name is looked for: whether there is such a one isn't told.
+    no_home = Answer(wire.status(request.id, NO_SUCH_FILE, "no such home, or policy denies it"))
     reply = yield from _tell(probe.kind, probe.path)
     if reply.failure() is not None:
-        if not uses:  # nothing but a user's name was looked for; whether there's such a one isn't told
-            return Answer(wire.status(request.id, NO_SUCH_FILE, "no such home"))
+        if not uses:
+            return no_home
         ask = Ask(request.kind, uses, text)
         said = yield from _decided(request.id, ask, reply)
         assert isinstance(said, Answer)
@@ -525,7 +545,7 @@ def _resolving(request: OnPath, around: Surroundings) -> Steps[Forward | Answer]
     ask = Ask(request.kind, [*uses, ("list", real)], text)
     said = yield from _decided(request.id, ask)
     if isinstance(said, Answer):
-        return said
+        return said if uses else no_home
     return Answer(wire.name(request.id, real), Done(ask, said.reference))
 
 

@@ -378,6 +378,29 @@ def test_a_new_file_on_a_target_that_resolves_only_what_is_there() -> None:
     assert talk.got == [said.opening(1, b"/real/new", WRITE | CREATE)]
 
 
+def test_a_link_that_leads_nowhere_is_asked_about_first() -> None:
+    target = Target()
+    target.missing.add(b"/home/u/dangling")
+    target.texts[b"/home/u/dangling"] = b"nowhere"
+    talk = Talk(refuses(HOME), target=target)
+    # Else whoever may not even list it would hear that there is one.
+    assert codes(talk.client(said.opening(1, b"dangling", WRITE | CREATE))) == [(1, DENIED)]
+    assert talk.uses() == [("write", HOME + "dangling")]
+
+
+@pytest.mark.parametrize("kind", ["symlink", "rename"])
+def test_a_link_to_a_link_that_leads_nowhere_is_not_made(kind: str) -> None:
+    target = Target()
+    target.missing.add(b"/home/u/dangling")
+    target.texts = {b"/home/u/dangling": b"nowhere", b"/home/u/mine": b"dangling"}
+    talk = Talk(target=target)
+    parts = (
+        (said.text(b"dangling"), said.text(b"new")) if kind == "symlink" else (said.text(b"mine"), said.text(b"new"))
+    )
+    assert codes(talk.client(said.request(20 if kind == "symlink" else 18, 1, *parts))) == [(1, 2)]
+    assert talk.got == []
+
+
 def test_a_link_that_leads_nowhere_is_not_followed_by_an_upload() -> None:
     target = Target()
     target.missing.add(b"/home/u/dangling")
@@ -451,8 +474,11 @@ def test_homes_of_others() -> None:
         said.extended(2, b"home-directory", said.text(b"other")),
         said.extended(3, b"home-directory", said.text(b"o\0")),
     )
-    assert codes(answers) == [(1, DENIED), (2, DENIED), (3, 5)]
+    assert codes(answers) == [(1, 2), (2, 2), (3, 5)]
     assert talk.uses() == [("list", "/home/other")] * 2
+    # Whether there is such a user isn't told.
+    target.answer = lambda one: said.status(said.number_of(one), 2, b"No such user")  # type: ignore[method-assign]
+    assert talk.client(said.extended(2, b"home-directory", said.text(b"nobody"))) == [answers[1]]
 
 
 # --- handles --------------------------------------------------------------------------------------------------
