@@ -272,6 +272,18 @@ def test_each_try_from_the_lobby_is_a_session_of_its_own(play: Play) -> None:
     play(act)
 
 
+def test_no_more_wait_without_a_target_than_may_have_sessions(play: Play) -> None:
+    async def act(world: World) -> None:
+        first, _ = [await world.login(username="alice") for _ in range(2)]
+        assert "too many connections without a target" in str(await refused(world, username="alice"))
+        first.end.abort()
+        await turns()
+        await world.login(username="alice")
+        assert world.service.lobbies == {"alice": 2}
+
+    play(act)
+
+
 @pytest.mark.parametrize("expire", ["identity", "session"])
 def test_from_the_lobby_nobody_enters_by_a_login_that_has_expired(play: Play, expire: str) -> None:
     async def act(world: World) -> None:
