@@ -268,7 +268,7 @@ class Caller(asyncssh.SSHServer):
             return False
         return True
 
-    def signed(self, blob: bytes, right: bool) -> bool:
+    def signed(self, right: bool) -> bool:
         """Whether a signature, right or not, with the key that was just looked at, logs in."""
         offered = self._offered
         assert offered is not None, "offered() comes first"
@@ -303,7 +303,7 @@ class Caller(asyncssh.SSHServer):
     async def validate_kbdint_response(self, username: str, responses: Any) -> bool:
         return len(responses) == 1 and await self.validate_password(username, responses[0])
 
-    def failed(self, attempts: int) -> None:
+    def failed(self) -> None:
         """An attempt was refused. What was proven by it is proven no more."""
         self._principal = None
 

@@ -471,10 +471,10 @@ class Login(Protocol):
     def offered(self, blob: bytes) -> bool:
         """Whether that key or certificate might log in. It proves nothing."""
 
-    def signed(self, blob: bytes, right: bool) -> bool:
-        """A signature was made with it; whether that logs in."""
+    def signed(self, right: bool) -> bool:
+        """A signature, right or not, was made with what was offered last; whether that logs in."""
 
-    def failed(self, attempts: int) -> None:
+    def failed(self) -> None:
         """An attempt was refused."""
 
     async def admit(self) -> None:
@@ -549,12 +549,12 @@ class CallerConnection(_Paced, SSHServerConnection):
             return False
         if not msg:
             return True
-        return login.signed(key_data, is_signed(key_data, String(self._session_id) + msg, signature))
+        return login.signed(is_signed(key_data, String(self._session_id) + msg, signature))
 
     def send_userauth_failure(self, partial_success: bool) -> None:
         self._attempts += 1
         if self._owner is not None:
-            self.login.failed(self._attempts)
+            self.login.failed()
         if self._attempts > MAX_ATTEMPTS:
             code = asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE
             raise DisconnectError(code, "too many authentication failures")
