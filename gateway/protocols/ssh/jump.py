@@ -119,6 +119,9 @@ class _ChannelTransport(asyncio.Transport):
         if self._channel.is_open:
             self._channel.write(bytes(data))
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """The channel has its own."""
+
     def pause_reading(self) -> None:
         self._channel.pause_reading()
 

@@ -91,6 +91,9 @@ class Link(asyncio.Transport):
     def abort(self) -> None:
         self._end()
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """It has its own."""
+
     def pause_reading(self) -> None:
         self.other.stalled = True
 
