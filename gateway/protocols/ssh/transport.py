@@ -167,7 +167,7 @@ class _Paced(SSHConnection):
         if (
             encryption is None
             or self._compressor is not None
-            or not self.takes_data
+            or not self._kex_complete
             or not self._auth_complete
             or self._rekey_bytes_sent >= self._rekey_bytes
             or (self._rekey_seconds and time.monotonic() >= self._rekey_time)
@@ -301,11 +301,9 @@ class _PacedChannel(SSHChannel[bytes]):
         connection = cast(_Paced | None, self._conn)
         if connection is None or self._session is None:
             return
-        if not connection.takes_data:
-            self._pause_resume_writing()
-            return
         waiting = self._send_buf
-        while waiting and waiting[0][1] is None and self._send_window and self._send_chan is not None:
+        while waiting and waiting[0][1] is None and self._send_window and connection.takes_data:
+            assert self._send_chan is not None, "what waits is for somebody"
             data, size = waiting[0][0], self._most()
             if size < len(data):
                 data, rest = data[:size], data
@@ -315,6 +313,9 @@ class _PacedChannel(SSHChannel[bytes]):
             self._send_buf_len -= len(data)
             self._send_window -= len(data)
             connection.send_data(self._send_chan, data)
+        if not connection.takes_data:
+            self._pause_resume_writing()
+            return
         super()._flush_send_buf()
         while self._behind and not self._send_buf:
             self._behind.popleft()()
