@@ -279,6 +279,8 @@ class SshOperation(Operation):
     destination  forwards: ``host:port``, lower case, no brackets but for IPv6; or a unix socket's path
     variable     env: the variable's name
     channel      the number of the channel that it came in; no part of what it is
+    original     what the caller asked for (``shell``, ``exec COMMAND``, ``subsystem NAME``) where a forced command runs
+                 instead; evidence, nothing decides on it. Empty: this is what was asked for
     """
 
     kind = "ssh"
@@ -291,6 +293,7 @@ class SshOperation(Operation):
     destination: str = field(default="", kw_only=True)
     variable: str = field(default="", kw_only=True)
     channel: int | None = field(default=None, kw_only=True)
+    original: str = field(default="", kw_only=True)
 
 
 class Outcome(Enum):

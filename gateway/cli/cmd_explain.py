@@ -15,7 +15,7 @@ from gateway.cli.options import caller_options, config_option, json_option
 if TYPE_CHECKING:
     from gateway.cli.offline import Shown
     from gateway.model import Factor, Operation, PrincipalKind, SqlOperation, SshOperation
-    from gateway.policy import Explanation
+    from gateway.policy import Explanation, Forced
 
 
 def _time(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float:
@@ -100,7 +100,7 @@ def explain(
     text = sys.stdin.read() if sql == "-" else sql
     operation: Operation | None = None
     if ssh is not None:
-        operation = _request(ssh)
+        operation = _request(ssh, snapshot.for_access(access).forced(moment))
     elif text is not None:
         operation = assumed.read(text, access)
     found = explained(snapshot, access, operation, moment)
@@ -122,6 +122,8 @@ def explain(
         say(f"{principal} connects to {where}")
     else:
         say(f"{principal} on {where}: {operation.normalised}")
+        if isinstance(operation, SshOperation) and operation.original:
+            say(f"  forced by policy; asked for: {operation.original}")
         for name in ("verbs", "relations", "functions", "labels", "shell"):
             values: frozenset[str] = getattr(operation, name, frozenset())
             if values:
@@ -138,12 +140,12 @@ def explain(
         say(f"Note: {ASSUMED}.")
 
 
-def _request(text: str) -> SshOperation:
+def _request(text: str, forced: Forced | None) -> SshOperation:
     from gateway.errors import GatewayError
-    from gateway.protocols.ssh.operation import written
+    from gateway.protocols.ssh.forcing import written
 
     try:
-        return written(text)
+        return written(text, forced)
     except ValueError as error:
         problem, _, mend = str(error).partition("; ")
         raise GatewayError(f"--ssh {text!r} {problem}", hint=mend) from None
@@ -233,6 +235,7 @@ def _asked(operation: SshOperation) -> dict[str, object]:
         "files": [{"action": use.action, "path": use.path} for use in operation.files],
         "destination": operation.destination,
         "variable": operation.variable,
+        "original": operation.original,
     }
 
 

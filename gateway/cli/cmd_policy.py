@@ -29,7 +29,7 @@ def test(context: click.Context, files: tuple[Path, ...], config_path: Path, as_
     from gateway.cli.output import say, say_json
     from gateway.config import load
     from gateway.policy import load_cases, load_snapshot, run_cases
-    from gateway.protocols.ssh.operation import written
+    from gateway.protocols.ssh.forcing import written
 
     config = load(config_path)
     snapshot = load_snapshot(config.policy_files, config.targets, 0, config.masking.keys)

@@ -5,6 +5,7 @@ values.py      single values of it: verbs, networks, hours, ...
 globs.py       names with wildcards
 conditions.py  compiled conditions, each with its reason why not
 entries.py     compiled allow, deny and approve entries, masks, labels
+forced.py      which command runs whatever is asked for over SSH
 digest.py      what an approve entry says, as one digest
 compile.py     documents -> Snapshot; what one file alone can't know is checked here
 snapshot.py    Snapshot and AccessPolicy: admits, decide, limits, method_for
@@ -22,6 +23,7 @@ from gateway.policy.cases import CaseResult, load_cases, run_cases
 from gateway.policy.compile import PolicyFile, compile_snapshot
 from gateway.policy.entries import Label, SessionLimits, has_ended, is_free
 from gateway.policy.explain import Explanation, explain
+from gateway.policy.forced import Forced
 from gateway.policy.loading import check_policy, load_snapshot
 from gateway.policy.schema import PolicyDocument
 from gateway.policy.snapshot import AccessPolicy, Snapshot
@@ -30,6 +32,7 @@ __all__ = [
     "AccessPolicy",
     "CaseResult",
     "Explanation",
+    "Forced",
     "Label",
     "PolicyDocument",
     "PolicyFile",

@@ -26,14 +26,16 @@ from msgspec import Meta
 from gateway.config import load_yaml
 from gateway.model import Access, Decision, Factor, Operation, Outcome, Principal, PrincipalKind, Target
 from gateway.policy.explain import describe
+from gateway.policy.forced import Forced
 from gateway.policy.schema import AnyMethod, Moment, Section, Text, method_of
 from gateway.policy.snapshot import Snapshot
 
 Analyse = Callable[[str, Access], Operation]
 """A statement's text and who runs it where -> the operation that policy decides on."""
 
-Request = Callable[[str], Operation]
-"""A request as people write it (``exec uptime``) -> the operation; raises ValueError with the mend."""
+Request = Callable[[str, Forced | None], Operation]
+"""A request as people write it (``exec uptime``), and the command that is forced -> the operation that is decided on;
+raises ValueError with the mend."""
 
 RoleOf = Callable[[Principal, Target], str | None]
 """The role at the target that a principal logs in with; None when no credential fits it."""
@@ -135,7 +137,8 @@ def _run(
         decision = snapshot.decide(access, analyse(case.sql, access), moment)
     elif case.ssh is not None:
         try:
-            decision = snapshot.decide(access, request(case.ssh), moment)
+            forced = snapshot.for_access(access).forced(moment)
+            decision = snapshot.decide(access, request(case.ssh, forced), moment)
         except ValueError as error:
             return CaseResult(case.name, Decision(Outcome.DENY), (f"`{case.ssh}` {error}",))
     else:

@@ -30,6 +30,7 @@ from gateway.policy.entries import (
     Label,
     Terms,
 )
+from gateway.policy.forced import contradictions
 from gateway.policy.globs import Globs, is_glob, names_nobody
 from gateway.policy.paths import PathGlobs
 from gateway.policy.snapshot import REDACT, Snapshot
@@ -116,6 +117,7 @@ def compile_snapshot(
             entries.append(_approve(approve, file.name, ("approve", index), world))
         for index, mask in enumerate(file.document.masks):
             masks.append(_mask(mask, file.name, ("masks", index), world))
+    world.problems.extend(contradictions(entries, targets))
     if world.problems:
         raise ConfigError(*world.problems)
     return Snapshot(number, tuple(entries), tuple(masks), labels, detectors)
@@ -202,6 +204,8 @@ def _allow(entry: schema.AllowEntry, file: str, path: Path, world: _World) -> Co
         section=_section(entry),
         trusts=trusts,
         terms=_terms(entry.session),
+        forces=None if entry.ssh is None else entry.ssh.force_command,
+        rank=_rank(entry),
     )
 
 
@@ -286,7 +290,7 @@ def _mask(mask: schema.MaskEntry, file: str, path: Path, world: _World) -> Compi
     )
 
 
-def _rank(mask: schema.MaskEntry) -> int:
+def _rank(mask: schema.WhoAndWhat) -> int:
     """How specific the who is. A ``*`` names everyone, so it doesn't win over those who are named."""
     if mask.principals is not None and not any(map(names_nobody, mask.principals)):
         return PRINCIPAL
@@ -339,6 +343,10 @@ def _connection(entry: schema.Entry) -> tuple[when.AccessCondition, ...]:
 
 def _covering(ssh: schema.Ssh) -> list[when.OperationCondition]:
     """The conditions of an allow: what it says nothing about it covers only where that is ordinary."""
+    if ssh.force_command is not None:
+        # The old scp protocol is a command, too; which files it moves is for other entries to say.
+        commands = asked.CoversRequests(frozenset({"exec", "scp"}))
+        return [commands, asked.CommandForced(ssh.force_command)]
     requests = set(ssh.requests or ())
     if ssh.requests is None:
         for key, of in schema.ABOUT.items():

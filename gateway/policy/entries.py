@@ -14,7 +14,7 @@ from gateway.ssh_requests import LOCALE
 from gateway.verbs import FREE
 
 EVERYONE, GROUP, PRINCIPAL = 2, 1, 0
-"""How specific a mask's *who* is; the lowest wins (policy.md, semantics 8)."""
+"""How specific the *who* of a mask (policy.md, semantics 8), or of what forces a command is; the lowest wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class CompiledEntry:
     trusts      what an allow's ``sql.functions`` says, None when it says nothing
     approval    what an approve asks for, None for the others
     at_connect  an approve that asks about access as such, not about operations
+    forces      an allow's ``ssh.force_command``, None: it forces nothing
+    rank        how specific the who of one that forces is
     """
 
     effect: Literal["allow", "deny", "approve"]
@@ -63,6 +65,8 @@ class CompiledEntry:
     observe: bool = False
     approval: ApprovalTerms | None = None
     at_connect: bool = False
+    forces: str | None = None
+    rank: int = EVERYONE
 
     def fits(self, access: Access) -> bool:
         """Whether who and what hold."""

@@ -55,11 +55,19 @@ def covers(deny: CompiledEntry, entry: CompiledEntry, targets: Sequence[Target])
     own = targets_of(entry, targets)
     if not own or deny.observe or deny.clock or (entry.effect == "allow" and deny.operation):
         return False
-    access = [condition for condition in deny.access if not isinstance(condition, _WHAT)]
+    return fits_within(entry, deny, targets) and all(
+        any(_implies(own, wide) for own in entry.operation) for wide in deny.operation
+    )
+
+
+def fits_within(narrow: CompiledEntry, wide: CompiledEntry, targets: Sequence[Target]) -> bool:
+    """Whether ``wide`` fits every access that ``narrow`` does, and that is some."""
+    own = targets_of(narrow, targets)
+    access = [condition for condition in wide.access if not isinstance(condition, _WHAT)]
     return (
-        own <= targets_of(deny, targets)
-        and all(any(_implies(own, wide) for own in entry.access) for wide in access)
-        and all(any(_implies(own, wide) for own in entry.operation) for wide in deny.operation)
+        bool(own)
+        and own <= targets_of(wide, targets)
+        and all(any(_implies(mine, its) for mine in narrow.access) for its in access)
     )
 
 

@@ -120,6 +120,19 @@ class CommandCovered:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandForced:
+    """``ssh.force_command`` of an allow: this text, to the last blank."""
+
+    command: str
+
+    def holds(self, operation: SshOperation) -> bool:
+        return operation.request not in _COMMANDS or operation.text == self.command
+
+    def why_not(self, operation: SshOperation) -> str:
+        return f"ssh.force_command: it is not {self.command}, and nothing else is allowed here"
+
+
+@dataclass(frozen=True, slots=True)
 class CommandNamed:
     """``ssh.exec`` of a deny: a command that is not plain words could be any, unless it is certain what it runs."""
 

@@ -210,7 +210,7 @@ def _opens(entry: CompiledEntry, kind: str) -> bool:
     """Whether it allows any shell, or any command."""
     if entry.effect != "allow" or entry.section == "sql":
         return False
-    if any(isinstance(one, asked.CommandCovered) for one in entry.operation) and kind == "exec":
+    if any(isinstance(one, (asked.CommandCovered, asked.CommandForced)) for one in entry.operation) and kind == "exec":
         return False
     return all(kind in one.kinds for one in entry.operation if isinstance(one, asked.CoversRequests))
 

@@ -41,6 +41,7 @@ Expression = Annotated[re2._Regexp, Parsed(values.parse_expression, "regular exp
 
 Request = Annotated[str, Parsed(values.parse_request, "SSH request")]
 CommandPattern = Annotated[str, Parsed(values.parse_command, "command")]
+ForcedCommand = Annotated[str, Parsed(values.parse_forced, "command")]
 PathGlob = Annotated[str, Parsed(values.parse_path_glob, "path")]
 Destination = Annotated[str, Parsed(values.parse_destination, "destination")]
 Variable = Annotated[str, Parsed(values.parse_variable, "variable's name")]
@@ -133,6 +134,7 @@ class Ssh(_Stated, frozen=True):
     subsystems: Globs | None = None
     destinations: Annotated[tuple[Destination, ...], NotEmpty] | None = None
     env: Annotated[tuple[Variable, ...], NotEmpty] | None = None
+    force_command: ForcedCommand | None = None
 
     def __post_init__(self) -> None:
         _Stated.__post_init__(self)
@@ -232,6 +234,13 @@ class AllowEntry(Entry, frozen=True):
 def _check_allowed(ssh: Ssh) -> None:
     """What an allow has to say, or may not, in its ssh section."""
     requests = ssh.requests or ()
+    if ssh.force_command is not None:
+        beside = [key for key in ("requests", *ABOUT) if getattr(ssh, key) is not None]
+        if beside:
+            raise ValueError(
+                f"has `force_command` beside `{beside[0]}`: it runs whatever is asked for, and is all that the entry "
+                "allows; write another entry for what is no command, such as forwards and variables"
+            )
     if ssh.logins is None:
         raise ValueError('has no `logins`; write those at the target that it is for, ["*"] for each')
     if ssh.matches is not None:
@@ -250,6 +259,19 @@ class DenyEntry(Entry, frozen=True):
 
     message: Text | None = None
     observe: bool = False
+
+    def __post_init__(self) -> None:
+        Entry.__post_init__(self)
+        _check_restricting(self.ssh)
+
+
+def _check_restricting(ssh: Ssh | None) -> None:
+    """What a deny or approve may not say in its ssh section."""
+    if ssh is not None and ssh.force_command is not None:
+        raise ValueError(
+            "has `force_command`, which is for allow entries; name the command that they force by `exec`: it is "
+            "what is decided on"
+        )
 
 
 class Approvers(Section, frozen=True):
@@ -301,6 +323,7 @@ class ApproveEntry(Entry, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         Entry.__post_init__(self)
+        _check_restricting(self.ssh)
         section = "sql" if self.sql is not None else "ssh"
         if (self.sql is not None or self.ssh is not None) and self.session is not None:
             raise ValueError(

@@ -14,6 +14,7 @@ from gateway.detectors import OwnDetector
 from gateway.json_paths import Path
 from gateway.model import Access, ApprovalTerms, Decision, Durability, Method, Operation, Outcome, SqlOperation, Target
 from gateway.policy.entries import CompiledEntry, CompiledMask, DefinedDetector, Label, SessionLimits
+from gateway.policy.forced import Forced, forced
 from gateway.policy.globs import Globs
 from gateway.policy.way_back import unnamed_way_back
 from gateway.verbs import VERBS
@@ -75,6 +76,10 @@ class AccessPolicy:
             [entry for entry in self._in_time(self.approves, now) if entry.matches(operation, opaque)],
             _opening(allows, self._in_time(self.session_approves, now)),
         )
+
+    def forced(self, now: float) -> Forced | None:
+        """The command that runs whatever the caller asks for; None: what is asked for runs."""
+        return forced(self._in_time(self.allows, now))
 
     def limits(self, now: float) -> SessionLimits:
         """How a session lives: over all entries that open it or ask about it, the strictest of what they say."""

@@ -119,6 +119,15 @@ def parse_command(text: str) -> str:
     return text
 
 
+def parse_forced(text: str) -> str:
+    """A command that runs whatever is asked for; one line, as the login's shell gets it."""
+    if text == "none":
+        raise ValueError("is how sshd says that nothing is forced; leave the key out")
+    if text == "internal-sftp":
+        raise ValueError("is no command but a part of sshd; write `requests: [sftp]`, which allows nothing else")
+    return parse_text(text)
+
+
 def parse_path_glob(text: str) -> str:
     """A glob for absolute paths."""
     PathGlob.of(parse_text(text))

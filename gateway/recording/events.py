@@ -176,7 +176,7 @@ def _of_ssh(operation: SshOperation) -> dict[str, object]:
         event["shell"] = sorted(operation.shell)
     if operation.files:
         event["files"] = [{"action": use.action, "path": use.path} for use in operation.files]
-    for name in ("subsystem", "destination", "variable"):
+    for name in ("subsystem", "destination", "variable", "original"):
         if value := getattr(operation, name):
             event[name] = value
     return event

@@ -23,7 +23,17 @@ def operation_subject(
 ) -> Subject:
     """What a grant for this operation is bound to, and what its approvers see."""
     if isinstance(operation, SshOperation):
-        facts = (operation.request, operation.text, operation.subsystem, operation.destination, operation.variable)
+        facts = (
+            operation.request,
+            operation.text,
+            operation.subsystem,
+            operation.destination,
+            operation.variable,
+            operation.original,
+        )
+        if operation.original:
+            # The forced command can read it, and acts by it.
+            text = f"{text}\nasked for: {operation.original}"
         uses = (f"{use.action} {use.path}" for use in operation.files)
         binding = _bound(
             access,

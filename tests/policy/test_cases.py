@@ -8,7 +8,7 @@ from policy.made import NOON, TARGETS, WEB, operation, snapshot
 from gateway.errors import ConfigError
 from gateway.model import Access, Outcome, Principal, SqlOperation, Target
 from gateway.policy import CaseResult, load_cases, run_cases
-from gateway.protocols.ssh.operation import written
+from gateway.protocols.ssh.forcing import written
 
 POLICY = snapshot(
     """

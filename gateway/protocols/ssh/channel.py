@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import asyncssh
 import structlog
@@ -23,11 +23,12 @@ from asyncssh.channel import SSHChannel
 from asyncssh.constants import EXTENDED_DATA_STDERR
 
 from gateway.errors import GatewayError, PeerError
-from gateway.model import SshOperation
+from gateway.model import Denial, SshOperation, Verdict
 from gateway.protocols.ssh import errors
 from gateway.protocols.ssh import operation as operations
 from gateway.protocols.ssh.commands import scp
 from gateway.protocols.ssh.consent import Consent, variables
+from gateway.protocols.ssh.forcing import Run, run
 from gateway.protocols.ssh.masks import Output
 from gateway.protocols.ssh.operation import Carrier
 from gateway.protocols.ssh.paths import PathRefused
@@ -45,13 +46,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-
-def _operation(request: str, argument: bytes, channel: int) -> SshOperation:
-    if request == "exec":
-        return operations.execute(argument, channel)
-    if request == "subsystem":
-        return operations.subsystem(argument.decode("utf-8", "replace"), channel)
-    return operations.shell(channel)
+CHANGED: Final = Denial("permission denied: policy forces another command by now", "Nothing was run.", "Ask again.")
 
 
 class _Reading:
@@ -151,14 +146,19 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     async def _begin(self, request: str, argument: bytes) -> None:
         traffic = self._traffic
-        forced = traffic.restrictions.command
-        if forced is not None:
-            request, argument = "exec", forced
         assert self._caller is not None, "only an open channel asks"
         environment = dict(self._caller.environment)
-        operation = _operation(request, argument, self.number)
-        said = request.encode() + b" " + argument + variables(environment)
-        verdict = await self._consent.verdict(operation, said)
+        runs = self._run(request, argument, environment)
+        operation = runs.operation
+        if runs.refusal is None:
+            verdict = await self._consent.verdict(operation, runs.said + variables(runs.environment))
+            if not self._is_over():
+                now = self._run(request, argument, environment)
+                if (now.said, now.refusal) != (runs.said, None):
+                    # Policy changed while it waited.
+                    verdict = self._refuse(operation, CHANGED)
+        else:
+            verdict = self._refuse(operation, runs.refusal)
         if self._is_over():
             return
         self._operation, self._grant = verdict.number, verdict.grant
@@ -171,7 +171,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._finish(errors.denied(denial, terminal=self._terminal is not None), errors.DENIED)
             return
         try:
-            target = await self._open(recorded, operation, request, argument, environment)
+            target = await self._open(recorded, runs)
         except (asyncssh.ChannelOpenError, PeerError, PathRefused) as error:
             words = [f"the target refuses this: {self._as_shown(error)}"]
             self._status = "refused by the target"
@@ -214,19 +214,22 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def _tell(self, text: str, hint: str) -> None:
         self._say(errors.stderr([text, hint], terminal=self._terminal is not None))
 
-    async def _open(
-        self,
-        recorded: Recorded,
-        operation: SshOperation,
-        request: str,
-        argument: bytes,
-        environment: dict[bytes, bytes],
-    ) -> TargetChannel:
+    def _run(self, request: str, argument: bytes, environment: dict[bytes, bytes]) -> Run:
+        """What runs, as policy is now. Raises SessionEnded."""
+        corridor = self._traffic.corridor
+        forced = corridor.newest_policy().forced(corridor.clock())
+        return run(request, argument, environment, self.number, self._traffic.restrictions.command, forced)
+
+    def _refuse(self, operation: SshOperation, refusal: Denial) -> Verdict[SshOperation]:
+        return self._traffic.corridor.settle(operation, "request", None, (), None, refusal=refusal)
+
+    async def _open(self, recorded: Recorded, run: Run) -> TargetChannel:
         """The same at the target. ``recorded`` proves that it is in the recording.
 
         Raises ChannelOpenError when the target refuses, PeerError when what moves files there is not understood.
         """
         connection = self._traffic.upstream.connection
+        operation, request, argument = run.operation, run.request, run.argument
         if operation.request == "sftp":
             self._moves_files("sftp", SftpRelay())
         elif operation.request == "scp":
@@ -245,7 +248,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             lambda: _TargetSide(self),
             command=argument if request == "exec" else None,
             subsystem=argument if request == "subsystem" else None,
-            environment=environment,
+            environment=run.environment,
             terminal=self._terminal,
             lent=self._lent,
         )

@@ -55,6 +55,15 @@ def execute(raw: bytes, channel: int | None = None) -> SshOperation:
     return _made("exec", text, without_secrets(normalised), channel=channel, argv=read.words, shell=read.shell)
 
 
+def request(name: str, argument: bytes, channel: int | None = None) -> SshOperation:
+    """What a session channel asks for: ``shell``, ``exec`` or ``subsystem`` (RFC 4254 section 6.5)."""
+    if name == "exec":
+        return execute(argument, channel)
+    if name == "subsystem":
+        return subsystem(argument.decode("utf-8", "replace"), channel)
+    return shell(channel)
+
+
 def subsystem(name: str, channel: int | None = None) -> SshOperation:
     """A subsystem; ``sftp`` is SFTP as such."""
     if name == "sftp":
