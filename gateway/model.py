@@ -247,10 +247,22 @@ class SqlOperation(Operation):
 
 
 SshRequest = Literal[
-    "shell", "exec", "subsystem", "sftp", "scp", "file", "forward_local", "forward_remote", "agent", "x11", "env"
+    "shell",
+    "exec",
+    "subsystem",
+    "sftp",
+    "scp",
+    "file",
+    "forward_local",
+    "forward_remote",
+    "agent",
+    "x11",
+    "env",
+    "typed",
 ]
 """What can be asked for over SSH (RFC 4254 sections 6 and 7): ``sftp`` is the subsystem of that name as such, ``scp``
-an exec of ``scp -t`` or ``-f`` as such, ``file`` one action on files within either."""
+an exec of ``scp -t`` or ``-f`` as such, ``file`` one action on files within either. ``typed`` is no request:
+a line typed in a terminal, which policy watches at best effort."""
 
 FileAction = Literal["read", "write", "list"]
 

@@ -42,6 +42,9 @@ ACTIONS: tuple[str, ...] = ("read", "write", "list")
 LOCALE = "locale"
 """The verb of an environment variable that is harmless: allowed to whoever may do anything on the target."""
 
+BEST_EFFORT = "lines typed in shells are watched at best effort; what must not run has to be closed at the target"
+"""Said with everything that comes of such a line: scripts, encodings, editors and aliases get around it."""
+
 _HARMLESS_NAME = re.compile(r"LANG|LANGUAGE|LC_[A-Z_]{1,32}|TERM|COLORTERM", re.ASCII)
 _HARMLESS_VALUE = re.compile(r"[A-Za-z0-9_.@:+-]{0,64}", re.ASCII)
 

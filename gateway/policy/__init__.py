@@ -21,7 +21,7 @@ exception is swallowed on the way to a decision; a caller that sees one must ref
 
 from gateway.policy.cases import CaseResult, load_cases, run_cases
 from gateway.policy.compile import PolicyFile, compile_snapshot
-from gateway.policy.entries import Label, SessionLimits, has_ended, is_free
+from gateway.policy.entries import CompiledEntry, Label, SessionLimits, has_ended, is_free
 from gateway.policy.explain import Explanation, explain
 from gateway.policy.forced import Forced
 from gateway.policy.loading import check_policy, load_snapshot
@@ -31,6 +31,7 @@ from gateway.policy.snapshot import AccessPolicy, Snapshot
 __all__ = [
     "AccessPolicy",
     "CaseResult",
+    "CompiledEntry",
     "Explanation",
     "Forced",
     "Label",

@@ -210,6 +210,9 @@ def _allow(entry: schema.AllowEntry, file: str, path: Path, world: _World) -> Co
 
 
 def _deny(entry: schema.DenyEntry, file: str, path: Path, world: _World) -> CompiledEntry:
+    typed = None
+    if entry.ssh is not None and entry.ssh.typed is not None:
+        typed = entry.ssh.then or "refuse"
     return CompiledEntry(
         effect="deny",
         name=entry.name,
@@ -220,7 +223,9 @@ def _deny(entry: schema.DenyEntry, file: str, path: Path, world: _World) -> Comp
         operation=_restricted(entry.sql, file, path, world) + _naming(entry.ssh),
         section=_section(entry),
         message=entry.message,
-        observe=entry.observe,
+        # A warning lets go, too.
+        observe=entry.observe or typed == "warn",
+        typed="observe" if typed is not None and entry.observe else typed,
     )
 
 
@@ -250,6 +255,7 @@ def _approve(entry: schema.ApproveEntry, file: str, path: Path, world: _World) -
             ends=None if entry.until is None else entry.until.timestamp(),
         ),
         at_connect=entry.session is not None,
+        typed=None if entry.ssh is None or entry.ssh.typed is None else "observe" if entry.observe else "ask",
     )
 
 
@@ -374,6 +380,8 @@ def _naming(ssh: schema.Ssh | None) -> tuple[when.OperationCondition, ...]:
     """The conditions of an entry that restricts: what it says nothing about it is not about, unless it says nothing."""
     if ssh is None:
         return ()
+    if ssh.typed is not None:
+        return (asked.LineMatches(ssh.typed),)
     found: list[when.OperationCondition] = []
     kinds = set(ssh.requests or ())
     kinds |= _files_by(kinds)

@@ -49,6 +49,7 @@ class CompiledEntry:
     at_connect  an approve that asks about access as such, not about operations
     forces      an allow's ``ssh.force_command``, None: it forces nothing
     rank        how specific the who of one that forces is
+    typed       what a deny or approve does about lines typed in terminals; None: it is not about these
     """
 
     effect: Literal["allow", "deny", "approve"]
@@ -67,6 +68,7 @@ class CompiledEntry:
     at_connect: bool = False
     forces: str | None = None
     rank: int = EVERYONE
+    typed: Literal["observe", "warn", "refuse", "end", "ask"] | None = None
 
     def fits(self, access: Access) -> bool:
         """Whether who and what hold."""
@@ -82,6 +84,13 @@ class CompiledEntry:
         ``opaque`` is why the operation is not understood, by `AccessPolicy.opaque_reason`; not only what the
         operation itself says.
         """
+        if is_typed(operation):
+            # It reached a terminal that was allowed, and only advice is about it.
+            return self.effect == "allow" or (
+                self.typed is not None and all(condition.holds(operation) for condition in self.operation)
+            )
+        if self.typed is not None:
+            return False
         if self.effect == "approve" and (self.at_connect or (opaque is None and is_free(operation))):
             return False
         if self.section is None:
@@ -103,6 +112,11 @@ class CompiledEntry:
 def has_ended(entry: CompiledEntry, now: float) -> bool:
     """Whether its ``until`` has passed: it will never apply again."""
     return any(isinstance(condition, Until) and not condition.holds(now) for condition in entry.clock)
+
+
+def is_typed(operation: Operation) -> bool:
+    """Whether it is no request, but a line typed in a terminal."""
+    return isinstance(operation, SshOperation) and operation.request == "typed"
 
 
 def is_free(operation: Operation) -> bool:

@@ -13,10 +13,11 @@ from typing import Literal
 from gateway.config.units import written_duration
 from gateway.model import Access, ApprovalTerms, Decision, Method, Operation, Outcome, SshOperation
 from gateway.policy.conditions import listed
-from gateway.policy.entries import CompiledEntry, SessionLimits, by_name, is_free
+from gateway.policy.entries import CompiledEntry, SessionLimits, by_name, is_free, is_typed
 from gateway.policy.requests import NamesRequest
 from gateway.policy.snapshot import Snapshot, deciding_masks, opaque_reason
 from gateway.policy.way_back import unnamed_way_back
+from gateway.ssh_requests import BEST_EFFORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class Explanation:
     entries: tuple[Finding, ...]
     masks: tuple[MaskFinding, ...]
     limits: SessionLimits
+    typed: bool = False
+    """It is about a line typed in a terminal, not about what may be run."""
+    warnings: frozenset[str] = frozenset()
+    """Entries that only warn of it."""
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -68,11 +73,19 @@ class Explanation:
             yield f"  message: {self.decision.message}"
         if self.opaque is not None:
             yield f"  opaque: {self.opaque}"
-        observed = {(one.name, one.effect) for one in self.entries if one.observe and one.matches}
+        observed = {
+            (one.name, one.effect) for one in self.entries if one.matches and (one.observe or one.name in self.warnings)
+        }
         for name, effect in sorted(observed) if self.decision.observed else ():
-            yield f"  observed only: {name} would have {'denied it' if effect == 'deny' else 'asked for approval'}"
+            if name in self.warnings:
+                yield f"  warns: {name}"
+            else:
+                yield f"  observed only: {name} would have {'denied it' if effect == 'deny' else 'asked for approval'}"
+        if self.typed:
+            yield f"  best effort: {BEST_EFFORT}"
         for finding in self.entries:
             observe = " (observe: true)" if finding.observe else ""
+            observe = " (then: warn)" if finding.name in self.warnings else observe
             verdict = "matches" if finding.matches else "does not match"
             yield f"{finding.effect} `{finding.name}`{observe} in {finding.file}: {verdict}"
             for reason in finding.reasons:
@@ -118,6 +131,8 @@ def explain(snapshot: Snapshot, access: Access, operation: Operation | None, now
         ),
         masks=tuple(_masks(snapshot, access, operation)),
         limits=policy.limits(now),
+        typed=operation is not None and is_typed(operation),
+        warnings=frozenset(entry.name for entry in policy.typed if entry.typed == "warn"),
     )
 
 
@@ -137,7 +152,8 @@ def _finding(
         if matches and unnamed_way_back(entry, operation, access.target):
             matches = False
             reasons.append("ssh.destinations: that can be the target's own sshd; name it exactly if it is meant")
-    return Finding(entry.effect, entry.name, entry.file, matches, entry.observe, tuple(reasons))
+    observe = entry.observe and entry.typed != "warn"
+    return Finding(entry.effect, entry.name, entry.file, matches, observe, tuple(reasons))
 
 
 _FREE = {
@@ -152,6 +168,15 @@ def _about(entry: CompiledEntry, operation: Operation, opaque: str | None) -> It
     section = entry.section
     if entry.at_connect:
         yield "session: is asked at connect, not about operations"
+    elif is_typed(operation):
+        if entry.effect == "allow":
+            yield "ssh.typed: a line typed in a terminal needs no allow of its own"
+        elif entry.typed is None:
+            yield "ssh.typed: is about requests, not about what is typed"
+        else:
+            yield from (condition.why_not(operation) for condition in entry.operation if not condition.holds(operation))
+    elif entry.typed is not None:
+        yield "ssh.typed: is about lines typed in terminals"
     elif section is not None and section != operation.kind:
         yield f"{section}: the operation is none of {'a database' if section == 'sql' else 'SSH'}"
     elif free and (entry.effect == "approve" or (entry.effect == "allow" and section is not None)):

@@ -30,7 +30,10 @@ _UNSAFE = Globs.of(UNSAFE_VARIABLES)
 FILES = frozenset(f"files by {carrier}" for carrier in CARRIERS)
 """Actions on files, by what they come in."""
 
-KINDS = frozenset(REQUESTS) | FILES
+TYPED = "typed"
+"""A line typed in a terminal: no request, and of entries with ``ssh.typed`` alone."""
+
+KINDS = frozenset(REQUESTS) | FILES | {TYPED}
 
 
 def kinds(operation: SshOperation) -> frozenset[str]:
@@ -165,6 +168,24 @@ class CommandMatches:
 
     def why_not(self, operation: SshOperation) -> str:
         return f"ssh.matches: none of {listed(expression.pattern for expression in self.expressions)} is in the command"
+
+
+@dataclass(frozen=True, slots=True)
+class LineMatches:
+    """``ssh.typed``: RE2 on a line typed in a terminal, and on each of its lines where it was pasted. Best effort."""
+
+    expressions: tuple[re2._Regexp, ...]
+
+    def holds(self, operation: SshOperation) -> bool:
+        if operation.request != "typed":
+            return False
+        texts = {operation.text, *operation.text.splitlines()}
+        return any(expression.search(text) for expression in self.expressions for text in texts)
+
+    def why_not(self, operation: SshOperation) -> str:
+        if operation.request != "typed":
+            return "ssh.typed: it is no line typed in a terminal"
+        return f"ssh.typed: none of {listed(expression.pattern for expression in self.expressions)} is in the line"
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,8 @@ class Ssh(_Stated, frozen=True):
     destinations: Annotated[tuple[Destination, ...], NotEmpty] | None = None
     env: Annotated[tuple[Variable, ...], NotEmpty] | None = None
     force_command: ForcedCommand | None = None
+    typed: Annotated[tuple[Expression, ...], NotEmpty] | None = None
+    then: Literal["warn", "refuse", "end"] | None = None
 
     def __post_init__(self) -> None:
         _Stated.__post_init__(self)
@@ -142,6 +144,14 @@ class Ssh(_Stated, frozen=True):
             if self.requests is not None and getattr(self, key) is not None and of.isdisjoint(self.requests):
                 named = " or ".join(sorted(of))
                 raise ValueError(f"has `{key}`, but its `requests` don't name {named}; add it, or leave `requests` out")
+        if self.typed is not None:
+            beside = [key for key in ("requests", *ABOUT, "force_command") if getattr(self, key) is not None]
+            if beside:
+                raise ValueError(
+                    f"has `typed` beside `{beside[0]}`: what is typed in a terminal is no request; write two entries"
+                )
+        elif self.then is not None:
+            raise ValueError("has `then`, which says what a match of `typed` does; add `typed`, or remove it")
 
 
 ABOUT: dict[str, frozenset[str]] = {
@@ -248,6 +258,11 @@ def _check_allowed(ssh: Ssh) -> None:
             "has `matches`, which is for deny and approve entries: what a text looks like is no reason to allow it; "
             "say what is allowed by `exec`"
         )
+    if ssh.typed is not None:
+        raise ValueError(
+            "has `typed`, which is for deny and approve entries: what is typed in a shell is watched at best effort, "
+            "and no reason to allow it; allow commands by `exec`"
+        )
     if ssh.destinations is None and not ABOUT["destinations"].isdisjoint(requests):
         raise ValueError("forwards without `destinations`; write where to, such as [db.internal:5432]")
     if ssh.env is None and "env" in requests:
@@ -324,6 +339,8 @@ class ApproveEntry(Entry, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         Entry.__post_init__(self)
         _check_restricting(self.ssh)
+        if self.ssh is not None and self.ssh.then is not None:
+            raise ValueError("has `then`, which is for deny entries: an approve asks, and holds the line meanwhile")
         section = "sql" if self.sql is not None else "ssh"
         if (self.sql is not None or self.ssh is not None) and self.session is not None:
             raise ValueError(

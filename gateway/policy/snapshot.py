@@ -39,6 +39,7 @@ class AccessPolicy:
                    what is shown anyway isn't searched for
     own_detectors  those of them that are the operator's own
     target         the access's
+    typed          those of denies and approves that are about lines typed in terminals
     """
 
     allows: tuple[CompiledEntry, ...]
@@ -50,6 +51,7 @@ class AccessPolicy:
     detected: Mapping[str, Method]
     own_detectors: tuple[OwnDetector, ...]
     target: Target
+    typed: tuple[CompiledEntry, ...] = ()
 
     def admits(self, now: float) -> Decision:
         """May it connect? Yes when some allow could apply to some operation (semantics 3).
@@ -80,6 +82,10 @@ class AccessPolicy:
     def forced(self, now: float) -> Forced | None:
         """The command that runs whatever the caller asks for; None: what is asked for runs."""
         return forced(self._in_time(self.allows, now))
+
+    def advice(self, line: Operation, now: float) -> Sequence[CompiledEntry]:
+        """The entries that a line typed in a terminal matches at ``now``; `decide` says what comes of it."""
+        return [entry for entry in self._in_time(self.typed, now) if entry.matches(line, None)]
 
     def limits(self, now: float) -> SessionLimits:
         """How a session lives: over all entries that open it or ask about it, the strictest of what they say."""
@@ -160,6 +166,7 @@ class Snapshot:
             detected=MappingProxyType(detected),
             own_detectors=tuple(one.own for one in self.detectors if one.own.name in detected),
             target=access.target,
+            typed=tuple(entry for entry in fitting if entry.typed is not None),
         )
 
     def admits(self, access: Access, now: float) -> Decision:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from gateway.model import Access, Operation, SqlOperation, SshOperation
+from gateway.ssh_requests import BEST_EFFORT
 from gateway.store.requests import Subject
 
 
@@ -34,6 +35,8 @@ def operation_subject(
         if operation.original:
             # The forced command can read it, and acts by it.
             text = f"{text}\nasked for: {operation.original}"
+        if operation.request == "typed":
+            text = f"{text}\ntyped in a terminal; {BEST_EFFORT}"
         uses = (f"{use.action} {use.path}" for use in operation.files)
         binding = _bound(
             access,

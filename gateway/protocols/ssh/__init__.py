@@ -14,6 +14,9 @@ locating     asks a target where its paths lead, where the caller's channel can'
 scp          the state machine of one channel with the old protocol of scp          pure
 turns        key exchanges, one in each turn of the loop
 typed        what of a terminal's input may be kept                                 pure
+line         the line that is edited in a terminal, by its keys and as it is shown  pure
+advice       what policy says of such lines: warn, hold at Enter, refuse, end
+forcing      what runs instead of what was asked for                                pure
 server       the caller's side, up to the end of its login
 upstream     login towards the target, its host key
 traffic      one session's channels, from login to its end

@@ -26,6 +26,7 @@ from gateway.errors import GatewayError, PeerError
 from gateway.model import Denial, SshOperation, Verdict
 from gateway.protocols.ssh import errors
 from gateway.protocols.ssh import operation as operations
+from gateway.protocols.ssh.advice import HELD, Advice
 from gateway.protocols.ssh.commands import scp
 from gateway.protocols.ssh.consent import Consent, variables
 from gateway.protocols.ssh.forcing import Run, run
@@ -87,6 +88,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._status = "closed"
         self._lent: list[tuple[bytes, tuple[bytes, ...]]] = []
         self._not_lent: list[str] = []
+        self._advice: Advice | None = None
         self._consent = Consent(traffic.corridor, self._tell, traffic.end, self._go_on)
 
     @property
@@ -212,7 +214,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return True
 
     def _tell(self, text: str, hint: str) -> None:
-        self._say(errors.stderr([text, hint], terminal=self._terminal is not None))
+        if self._advice is not None and self._advice.holding:
+            self.advise([text, hint, HELD])
+        else:
+            self._say(errors.stderr([text, hint], terminal=self._terminal is not None))
 
     def _run(self, request: str, argument: bytes, environment: dict[bytes, bytes]) -> Run:
         """What runs, as policy is now. Raises SessionEnded."""
@@ -274,6 +279,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._caller.answer(True)
         # Many ask with each command, as their configuration says; programs that read stderr don't want to hear of it.
         self.tell([*self._traffic.unsaid(), *(self._not_lent if self._terminal is not None else ())])
+        self._advised()
         early, self._early = self._early, []
         for act in early:
             act()
@@ -290,13 +296,50 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             if self._transfer is not None:
                 self._transfer.from_caller(data)
                 return
-            if self._terminal is not None:
-                self._typed.keys(data)
-            else:
+            if self._terminal is None:
                 self._received.update(data)
-            target.write(data)
+                target.write(data)
+            elif (advice := self._advised()) is not None:
+                advice.keys(data)
+            else:
+                self.type(data)
         except Exception as error:  # noqa: BLE001  # whatever it was, nothing more may be let through
             self.broken(error)
+
+    # What advice about lines does with the channel (`gateway.protocols.ssh.advice.Terminal`).
+
+    def _advised(self) -> Advice | None:
+        """Where policy watches lines that are typed, as it is now."""
+        advice = self._advice
+        if self._terminal is None or not (
+            self._traffic.corridor.policy.typed or (advice is not None and advice.holding)
+        ):
+            advice = None
+        elif advice is None:
+            traffic = self._traffic
+            advice = Advice(
+                self,
+                self.number,
+                self._terminal.size[0],
+                traffic.corridor,
+                self._consent,
+                committed=traffic.committed,
+                spawn=traffic.spawn,
+                end=traffic.end,
+            )
+        self._advice = advice
+        return advice
+
+    def type(self, data: bytes) -> None:
+        if self._target is not None and self._target.is_open:
+            self._typed.keys(data)
+            self._target.write(data)
+
+    def advise(self, lines: list[str]) -> None:
+        self._say(b"\r\n" + errors.stderr(lines, terminal=True))
+
+    def wait(self, waits: bool) -> None:
+        self._from_caller.stop("advice", waits)
 
     def eof_received(self) -> bool:
         try:
@@ -345,6 +388,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._over or caller is None or not caller.is_open:
             return
         self._record(data, stream)
+        if self._advice is not None:
+            self._advice.shown(data)
         caller.write(data, None if stream == "stdout" else EXTENDED_DATA_STDERR)
 
     def _show_rest(self) -> None:
@@ -417,6 +462,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._terminal = Terminal(self._terminal.name, (width, height, pixwidth, pixheight), self._terminal.modes)
         if self._started and self._target is not None and not self._over:
             self._traffic.corridor.happened("resize", channel=self.number, columns=width, rows=height)
+            if self._advice is not None:
+                self._advice.resize(width)
             self._target.change_terminal_size(width, height, pixwidth, pixheight)
 
     def signal_received(self, signal: str) -> None:
@@ -530,6 +577,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._over:
             return
         self._over = True
+        if self._advice is not None:
+            self._advice.close()
         self._traffic.left(self)
         try:
             # A gateway that stops keeps what was asked open: the caller will come back for it.

@@ -72,6 +72,11 @@ def subsystem(name: str, channel: int | None = None) -> SshOperation:
     return _made("subsystem", f"subsystem {name}", channel=channel, subsystem=name, opaque=opaque)
 
 
+def typed(line: str, channel: int | None = None) -> SshOperation:
+    """A line typed in a terminal, as far as it could be read: best effort."""
+    return _made("typed", line, without_secrets(" ".join(line.split())), channel=channel)
+
+
 def file(
     carrier: Carrier,
     text: str,
@@ -194,6 +199,8 @@ def written(text: str) -> SshOperation:
         case "scp" if rest.partition(" ")[0] in ("read", "write", "list"):
             action, _, path = rest.partition(" ")
             return _written_file("scp", action, path)
+        case "typed" if rest:
+            return typed(rest)
         case "shell" if not rest:
             return shell()
         case "agent" if not rest:
@@ -206,7 +213,8 @@ def written(text: str) -> SshOperation:
             return execute(b"scp -t -- /")
     raise ValueError(
         "is no request; write shell, exec COMMAND, sftp, scp, subsystem NAME, read PATH, write PATH, list PATH (by "
-        "SFTP; scp read PATH by scp), forward HOST:PORT, forward_remote HOST:PORT, agent, x11 or env NAME=VALUE"
+        "SFTP; scp read PATH by scp), forward HOST:PORT, forward_remote HOST:PORT, agent, x11, env NAME=VALUE, or "
+        "typed LINE"
     )
 
 
