@@ -37,8 +37,8 @@ class OperationDecided(Event, frozen=True):
     ``query_info.query_string`` and the digest in ``query_info.uid``; SSH has both in ``unmapped`` as ``text`` and
     ``digest``, besides ``request`` (the activity's name, too), ``login`` (the user at the target), ``channel``,
     ``subsystem``, ``files`` (``read /etc/motd``), ``destination`` (of a forward), ``variable`` (its name) and ``shell``
-    (what of a shell's language a command uses). Its request ``typed`` is a line typed in a terminal that a policy watches,
-    read at best effort; where that only warns, the entry is in ``observed``.
+    (what of a shell's language a command uses). The request ``typed`` is a line typed in a terminal, which policy
+    watches at best effort; an entry that only warns is in ``observed``.
 
     session    who, to what, from where
     number     the operation's number in its session and recording

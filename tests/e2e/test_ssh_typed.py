@@ -135,6 +135,8 @@ def test_what_is_refused(gateway: SshOstiary, typist: Typist) -> None:
     typist.sees(b"goon")
     [event] = typed(gateway, typist)
     assert (event["text"], event["outcome"], event["rules"]) == ("wipe now", "deny", ["no wiping"])
+    [result] = [one for one in gateway.events("result") if one["operation"] == event["operation"]]
+    assert result["status"] == "cleared"
 
 
 def test_what_ends_the_session(gateway: SshOstiary, typist: Typist) -> None:
