@@ -97,8 +97,7 @@ def test_a_reload_forces_another_one(gateway: SshOstiary, tmp_path: Path) -> Non
     control = [f"-oControlPath={tmp_path}/c", "-oControlMaster=auto", "-oControlPersist=20"]
     try:
         assert gateway.ssh("echo", "free", who="fred", options=control).stdout == b"free\n"
-        gateway.write(policy={"allow": [*ALLOW, forced("now", "free", "echo now forced")]})
-        gateway.reload()
+        gateway.takes_up({"allow": [*ALLOW, forced("now", "free", "echo now forced")]})
         assert gateway.ssh("echo", "free", who="fred", options=control).stdout == b"now forced\n"
     finally:
         gateway.ssh(who="fred", options=[*control, "-O", "exit"])

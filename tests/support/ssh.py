@@ -67,6 +67,17 @@ class SshOstiary(Ostiary):
         """Replaces the file of registered keys; `reload` makes it take effect."""
         self.registered.write_text(yaml.safe_dump(list(entries)))
 
+    def takes_up(self, policy: Document) -> None:
+        """Another policy, which is in force when this is over."""
+
+        def loaded() -> int:
+            return sum(event["unmapped"]["event"] == "configuration_loaded" for event in self.audit_events())
+
+        before = loaded()
+        self.write(policy=policy)
+        self.reload()
+        wait_until(lambda: loaded() > before, what="the policy")
+
     def client(
         self, *arguments: str, who: str | Path = "alice", login: str | None = None, program: str = "ssh"
     ) -> list[str]:

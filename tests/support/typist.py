@@ -50,14 +50,18 @@ class Typist:
     def type(self, keys: bytes) -> None:
         os.write(self._terminal, keys)
 
-    def sees(self, pattern: bytes, *, seconds: float = 15) -> bytes:
-        """Waits for what matches behind all that was waited for before; gives all up to its end."""
+    def sees(self, *patterns: bytes, seconds: float = 15) -> bytes:
+        """Waits for what matches behind all that was waited for before; gives all up to the last one's end.
+
+        Several come in any order: the client writes stdout and stderr each for itself.
+        """
         end = time.monotonic() + seconds
-        while (found := re.search(pattern, self.shown[self._read :])) is None:
-            assert time.monotonic() < end, (pattern, self.shown[self._read :])
+        while not all(found := [re.search(pattern, self.shown[self._read :]) for pattern in patterns]):
+            assert time.monotonic() < end, (patterns, self.shown[self._read :])
             self._take(min(0.2, max(end - time.monotonic(), 0)))
-        passed = self.shown[self._read : self._read + found.end()]
-        self._read += found.end()
+        size = max(one.end() for one in found if one is not None)
+        passed = self.shown[self._read : self._read + size]
+        self._read += size
         return passed
 
     def sees_no_more(self, pattern: bytes, *, seconds: float) -> bool:

@@ -36,10 +36,9 @@ same packet. People take longer."""
 MAX_HELD: Final = 65536
 """Bytes typed while an Enter is held; beyond, the caller is not read."""
 
-CLEAR: Final = b"\x15\x03"
-"""Ctrl-U and Ctrl-C: the first takes the line back, the second what of it stands behind the cursor, and vi's mode."""
-
 INTERRUPT: Final = b"\x03"
+"""Ctrl-C. It clears a line, too: with what stands behind the cursor, and in vi's mode, as Ctrl-U does not. With both,
+bash now and then shows no new prompt."""
 
 HELD: Final = f"The line is held at Enter, Ctrl-C takes it back; {BEST_EFFORT}."
 
@@ -176,7 +175,7 @@ class Advice:
             self._terminal.type(enter)
         else:
             # What was typed behind the line took it for granted; but not what was typed behind a Ctrl-C.
-            self._terminal.type(CLEAR)
+            self._terminal.type(INTERRUPT)
             behind = behind if self._taken_back else b""
         self.keys(bytes(behind))
 

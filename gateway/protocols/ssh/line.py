@@ -14,9 +14,12 @@ from typing import Final
 MAX_LINE: Final = 4096
 """Characters of a line: a terminal's longest in canonical mode (N_TTY_BUF_SIZE). Longer ones are not followed."""
 
-MAX_FED: Final = 8192
-"""Bytes of one piece of output that are followed while a line is edited: a screen full of completions. Of more only the
-end is: each character takes about a microsecond."""
+MAX_FED: Final = 16384
+"""Bytes of output that are followed while one line is edited: some screens full of completions. Each takes about a
+microsecond; behind that many only ends of pieces are followed."""
+
+MAX_PROMPT: Final = 512
+"""Bytes of such an end: a prompt with its colours, and a line."""
 
 ENTERS: Final = frozenset(b"\r\n\x0f")
 """CR; LF; and readline's operate-and-get-next."""
@@ -198,6 +201,7 @@ class Shown:
         self._state = ""
         self._sequence = ""
         self._prompt = ""
+        self._left = 0
         self._cells: list[str] = []
         self._at = 0
         self._wraps = False
@@ -210,6 +214,7 @@ class Shown:
     def begin(self) -> None:
         """The first key of a line: what stands in front of the cursor is the prompt."""
         self._prompt = "".join(self._cells[: self._at])
+        self._left = MAX_FED
 
     @property
     def text(self) -> str:
@@ -232,10 +237,17 @@ class Shown:
                 if b"2004" in modes:
                     self.brackets = way == b"h"
         self._carried = carried[-_CARRIED:]
-        last = data.rfind(b"\n") + 1
-        if (last and not edited) or len(data) > MAX_FED:
-            data = data[max(last, len(data) - MAX_FED) :]
+        if self.alternate:
             self._clear()
+            return
+        if edited and len(data) <= self._left:
+            self._left -= len(data)
+        else:
+            self._left = 0
+            begin = max(data.rfind(b"\n") + 1, len(data) - MAX_PROMPT)
+            if begin > 0:
+                data = data[begin:]
+                self._clear()
         for character in self._decoder.decode(data):
             self._put(character)
 

@@ -67,7 +67,7 @@ def test_a_line_that_is_refused(play: Play) -> None:
         process.channel.write(b"\rbehind\r")
         await until(lambda: b"not sent" in process.err)
         await turns()
-        assert shell.received == b"wipe\x15\x03", "and nothing of what was typed behind it"
+        assert shell.received == b"wipe\x03", "and nothing of what was typed behind it"
         assert b"best effort" in process.err
         assert [event["outcome"] for event in lines(world)] == ["deny"]
         await types(process, shell, b"next")
@@ -102,7 +102,7 @@ def test_keys_in_one_packet_wait_for_their_echo(play: Play) -> None:
         shell.channel.write(b"pe")
         await until(lambda: b"not sent" in process.err)
         await turns()
-        assert shell.received == b"echo a\rwipe\x15\x03"
+        assert shell.received == b"echo a\rwipe\x03"
 
     play(act)
 
@@ -160,7 +160,7 @@ def test_approvers_are_waited_for(play: Play, yes: bool) -> None:
         world.house.approvals.decide(request.id, Approver("betty", frozenset({"bosses"}), "tls"), yes=yes)
         await until(lambda: len(shell.received) > len(b"reboot"))
         await turns()
-        assert bytes(shell.received) == (b"reboot\rbehind" if yes else b"reboot\x15\x03")
+        assert bytes(shell.received) == (b"reboot\rbehind" if yes else b"reboot\x03")
 
     play(act)
 
@@ -172,7 +172,7 @@ def test_taking_it_back(play: Play) -> None:
         process.channel.write(b"\rlost")
         await until(lambda: b"waiting for approval" in process.err)
         process.channel.write(b"lost\x03kept")
-        await until(lambda: shell.received == b"reboot\x15\x03kept")
+        await until(lambda: shell.received == b"reboot\x03kept")
         assert b"taken back" in process.err
         assert [request.state for request in world.house.approvals.requests()] == ["withdrawn"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocols.ssh.line import MAX_FED, MAX_LINE, Keys, Shown
+from gateway.protocols.ssh.line import MAX_FED, MAX_LINE, MAX_PROMPT, Keys, Shown
 
 
 def typed(data: bytes, *, brackets: bool = True) -> Keys:
@@ -194,16 +194,22 @@ def test_modes() -> None:
     for piece in (b"\x1b[?", b"2004", b"h", b"x\x1b[?1;10", b"49h"):
         shown.feed(piece, edited=False)
     assert (shown.brackets, shown.alternate) == (True, True)
+    shown.feed(b"wipe", edited=True)
+    assert shown.text == "", "a program's screen is no line"
     shown.feed(b"\x1b[?1049l\x1b[?2004l", edited=False)
     assert (shown.brackets, shown.alternate) == (False, False)
 
 
 def test_much_output_costs_little() -> None:
     shown = Shown(80)
-    shown.feed(b"x" * 50_000 + b"\n" + b"y" * 50_000 + b"\x1b[?1049h" + b"z" * 50_000, edited=True)
-    assert shown.alternate
-    assert set(shown.text) == {"z"}
-    assert len(shown.text) <= min(MAX_FED, MAX_LINE)
+    shown.feed(b"x" * 50_000 + b"\n" + b"y" * 50_000 + b"\x1b[?2004h" + b"z" * 50_000, edited=True)
+    assert shown.brackets
+    assert shown.text == "z" * MAX_PROMPT
+    shown.begin()
+    for _ in range(MAX_FED // 1000 + 1):
+        shown.feed(b"y" * 1000, edited=True)
+    shown.feed(b"y" * 1000, edited=True)
+    assert len(shown.text) == MAX_PROMPT, "behind the bound only ends are followed, in small pieces, too"
     shown.feed(b"a\nb\n$ ", edited=False)
     shown.begin()
     shown.feed(b"ls", edited=True)
