@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,8 @@ def test_nor_used_by_another_or_elsewhere(house: House, place: dict[str, str]) -
 @pytest.mark.parametrize(
     ("one", "two"),
     [
+        (replace(DEPLOY, original="exec a"), replace(DEPLOY, original="exec b")),
+        (replace(DEPLOY, original="shell"), DEPLOY),
         (environment("APP", "1"), environment("APP", "2")),
         (forward_local("db", 5432), forward_local("db", 5433)),
         (

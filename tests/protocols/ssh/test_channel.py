@@ -387,3 +387,45 @@ def test_of_a_signal_the_targets_words_are_not_told(play: Play) -> None:
         assert (process.signal, process.words) == ("TERM", "")
 
     play(act)
+
+
+def forcing(command: str) -> str:
+    return f"{{name: held, groups: [engineers], targets: [web1], ssh: {{logins: [deploy], force_command: {command}}}}}"
+
+
+@pytest.mark.parametrize(("command", "runs"), [("run", False), ("wait", True)])
+def test_a_command_that_policy_forces_meanwhile(play: Play, command: str, runs: bool) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login()
+        process = await caller.run("wait")
+        await until(world.house.approvals.requests)
+        rules = world.house.gate.rules
+        [target] = rules.targets.values()
+        policy = NARROW.replace("approve:", f"  - {forcing(command)}\napprove:")
+        world.house.gate.rules = world.house.rules(policy, targets=(target,))
+        [request] = world.house.approvals.requests()
+        world.house.approvals.decide(request.id, Approver("betty", frozenset({"bosses"}), "tls"), yes=True)
+        await process.opening
+        if runs:
+            assert world.target.shells[0].asked == ("exec", "wait"), "it is what was approved"
+            return
+        await process.over.wait()
+        assert process.status == 126
+        assert b"policy forces another command by now" in process.err
+        assert not world.target.shells, "neither what was approved nor what is forced"
+
+    play(act, NARROW)
+
+
+def test_a_forced_command_gets_what_was_asked_for(play: Play) -> None:
+    async def act(world: World) -> None:
+        caller = await world.login()
+        await (await caller.run("id; reboot", env={"SSH_ORIGINAL_COMMAND": "a lie", "LANG": "C"})).opening
+        [shell] = world.target.shells
+        assert shell.asked == ("exec", "run")
+        assert shell.channel.get_environment() == {"LANG": "C", "SSH_ORIGINAL_COMMAND": "id; reboot"}
+        [*_, event] = world.events("operation")
+        assert (event["text"], event["original"]) == ("run", "exec id; reboot")
+
+    lie = "{name: lie, groups: [engineers], targets: [web1], ssh: {logins: [deploy], env: [SSH_ORIGINAL_COMMAND]}}"
+    play(act, f"allow: [{forcing('run')}, {lie}]")
