@@ -52,6 +52,9 @@ class Terminal(Protocol):
     def advise(self, lines: list[str]) -> None:
         """Shows lines to the caller, below what is being typed."""
 
+    def end_of_input(self) -> None:
+        """The caller sends no more."""
+
     def wait(self, waits: bool) -> None:
         """Whether the caller is not to be read."""
 
@@ -88,6 +91,7 @@ class Advice:
         self._answered = True
         """The target showed something since the last key."""
         self._behind: bytearray | None = None
+        self._ended = False
         self._taken_back = False
         self._changed: asyncio.Event = asyncio.Event()
         self._closed = False
@@ -139,6 +143,12 @@ class Advice:
             self._keys.restart()
             self._terminal.type(data[enter:position])
 
+    def end_of_input(self) -> None:
+        """The caller sends no more: the target hears it behind all that is held."""
+        self._ended = True
+        if not self.holding:
+            self._terminal.end_of_input()
+
     def _type_behind(self, data: bytes) -> None:
         assert self._behind is not None, "an Enter is held"
         last = data.rfind(INTERRUPT)
@@ -178,6 +188,8 @@ class Advice:
             self._terminal.type(INTERRUPT)
             behind = behind if self._taken_back else b""
         self.keys(bytes(behind))
+        if self._ended and not self.holding:
+            self._terminal.end_of_input()
 
     async def _line(self) -> str | None:
         """The line, as the target has shown it; None: it does not show it."""

@@ -345,6 +345,8 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         try:
             if self._transfer is not None:
                 self._transfer.caller_ends()
+            elif self._advice is not None:
+                self._advice.end_of_input()
             else:
                 self.end_of_input()
         except Exception as error:  # noqa: BLE001  # as above

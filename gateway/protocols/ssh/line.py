@@ -222,9 +222,9 @@ class Shown:
         return "".join(self._cells).removeprefix(self._prompt).strip()
 
     def has(self, text: str) -> bool:
-        """Whether the line shows ``text`` (of several lines the last), by its visible characters."""
+        """Whether the line shows ``text`` (of several lines the last) behind its prompt, by its visible characters."""
         lines = text.splitlines()
-        return "".join(lines[-1].split() if lines else ()) in "".join("".join(self._cells).split())
+        return "".join(lines[-1].split() if lines else ()) in "".join(self.text.split())
 
     def feed(self, data: bytes, *, edited: bool) -> None:
         """``edited``: there were keys; else only what stands behind the last end of line matters."""

@@ -165,6 +165,28 @@ def test_approvers_are_waited_for(play: Play, yes: bool) -> None:
     play(act)
 
 
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_caller_who_sends_no_more(play: Play, yes: bool) -> None:
+    async def act(world: World) -> None:
+        process, shell = await terminal(world)
+        await types(process, shell, b"reboot")
+        process.channel.write(b"\rwipe\rbehind")
+        process.channel.write_eof()
+        await until(lambda: b"waiting for approval" in process.err)
+        await turns()
+        assert not shell.ended
+        [request] = world.house.approvals.requests()
+        world.house.approvals.decide(request.id, Approver("betty", frozenset({"bosses"}), "tls"), yes=yes)
+        if yes:
+            await until(lambda: shell.received == b"reboot\rwipe")
+            assert not shell.ended
+            shell.channel.write(b"\r\n$ wipe")
+        await until(lambda: shell.ended)
+        assert bytes(shell.received) == (b"reboot\rwipe\x03" if yes else b"reboot\x03")
+
+    play(act)
+
+
 def test_taking_it_back(play: Play) -> None:
     async def act(world: World) -> None:
         process, shell = await terminal(world)

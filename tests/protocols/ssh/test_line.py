@@ -187,6 +187,7 @@ def test_what_counts_as_shown() -> None:
     assert after(b"rm -rf /").has("echo a\nrm -rf /"), "the last line of a paste"
     assert not after(b"").has("secret")
     assert not after(b"\r\nPassword: ").has("rm -rf /")
+    assert not after(b"", prompt=b"Really wipe it? Password: ").has("wipe"), "the prompt is no echo"
 
 
 def test_modes() -> None:
