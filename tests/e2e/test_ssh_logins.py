@@ -77,6 +77,12 @@ def gateway(pki: Pki, sshd: Sshd, ca: Ca) -> Iterator[SshOstiary]:
         "allow": [
             *ENGINEERS["allow"],
             {"name": "hourly", "groups": ["hourly"], "targets": ["web*"], "session": {"max": "4s"}},
+            {
+                "name": "held",
+                "groups": ["held"],
+                "targets": ["web*"],
+                "ssh": {"logins": ["*"], "force_command": "echo forced"},
+            },
             {"name": "sleepy", "groups": ["sleepy"], "targets": ["web*"], "session": {"idle": "2s"}},
         ],
         "approve": [
@@ -143,6 +149,19 @@ def test_a_forced_command(gateway: SshOstiary, ca: Ca, tmp_path: Path) -> None:
     assert gateway.ssh("echo mine", who=key, options=options).stdout == b"forced\n"
     assert gateway.ssh(who=key, options=options).stdout == b"forced\n"
     assert gateway.ssh("sftp", who=key, options=[*options, "-s"]).stdout == b"forced\n"
+
+
+@pytest.mark.parametrize(("command", "agrees"), [("echo forced", True), ("echo forced; id", False), (None, True)])
+def test_a_command_that_policy_forces_too(
+    gateway: SshOstiary, ca: Ca, tmp_path: Path, command: str | None, agrees: bool
+) -> None:
+    key = make_key(tmp_path / "carol")
+    forced = () if command is None else ("-O", f"force-command={command}")
+    certificate = ca.sign(key, "-O", "extension:groups@ostiary=held", *forced)
+    result = gateway.ssh("echo mine", who=key, options=[f"-oCertificateFile={certificate}"])
+    assert result.stdout == (b"forced\n" if agrees else b"")
+    assert result.returncode == (0 if agrees else 126)
+    assert (b'your certificate forces another command than policy does: "held"' in result.stderr) is not agrees
 
 
 def test_no_terminal_without_permission(gateway: SshOstiary, ca: Ca, tmp_path: Path) -> None:
