@@ -32,6 +32,12 @@ bytes, a state one entry for each kind of byte: 130 KB at most."""
 MOST_PATTERNS = 62
 """That one automaton tells apart: a bit of an int64 for each."""
 
+SEPARATOR = b"\0"
+"""As in shape.py."""
+
+LEAST_QUARTER = 64
+"""Bytes of a text's quarter from which on reading them in turns is worth it."""
+
 NOWHERE = -1
 """No match."""
 UNKNOWN = -2
@@ -70,6 +76,7 @@ class Automaton:
         self._lock = threading.Lock()
         self._places = places
         self._anywhere = anywhere
+        self._cut = anywhere and not any(among.issuperset(SEPARATOR) for among in places.sets.values())
         self._finals = places.finals
         self._final = _bits(list(places.finals))
         self._most_moves = most_moves or MOST_MOVES
@@ -163,11 +170,47 @@ class Automaton:
         kind_of = kinds
         parts_of_words = _IS_WORD
         is_word = parts_of_words
+        state1 = self._behind_word if pos > 0 and is_word[view[pos - 1]] else self._behind_none
+        found = 0
+        cuts = self._cuts(data, pos, stop)
+        if cuts is not None:
+            table = self._table
+            which = self._which
+            cut1, cut2, cut3 = cuts
+            pos1, pos2, pos3, pos4 = pos, cut1 + 1, cut2 + 1, cut3 + 1
+            state2 = state3 = state4 = self._behind_none
+            for _ in range(min(cut1 - pos1, cut2 - pos2, cut3 - pos3, stop - pos4)):
+                entry1 = table[state1 + kind_of[view[pos1]]]
+                entry2 = table[state2 + kind_of[view[pos2]]]
+                entry3 = table[state3 + kind_of[view[pos3]]]
+                entry4 = table[state4 + kind_of[view[pos4]]]
+                if entry1 == 0 or entry2 == 0 or entry3 == 0 or entry4 == 0:
+                    break
+                if (entry1 | entry2 | entry3 | entry4) >> 20:
+                    found |= which[entry1 >> 20] | which[entry2 >> 20] | which[entry3 >> 20] | which[entry4 >> 20]
+                state1, pos1 = entry1 & 0xFFFFF, pos1 + 1
+                state2, pos2 = entry2 & 0xFFFFF, pos2 + 1
+                state3, pos3 = entry3 & 0xFFFFF, pos3 + 1
+                state4, pos4 = entry4 & 0xFFFFF, pos4 + 1
+            rest2 = self._present(data, pos2, cut2, state2)
+            rest3 = self._present(data, pos3, cut3, state3)
+            rest4 = self._present(data, pos4, stop, state4)
+            if rest2 < 0 or rest3 < 0 or rest4 < 0:
+                return -2
+            found |= rest2 | rest3 | rest4
+            pos, stop = pos1, cut1
+        rest1 = self._present(data, pos, stop, state1)
+        return rest1 if rest1 < 0 else found | rest1
+
+    def _present(self, data: bytes, pos: int, stop: int, state: int) -> int:
+        """The same in ``state``, one byte after the other."""
+        view = data
+        kinds = self._kinds
+        kind_of = kinds
         table = self._table
         which = self._which
         size = len(data)
         found = 0
-        state = self._behind_word if pos > 0 and is_word[view[pos - 1]] else self._behind_none
         while True:
             kind = kind_of[view[pos]] if pos < size else self._unread
             entry = table[state + kind]
@@ -192,26 +235,82 @@ class Automaton:
         kind_of = kinds
         parts_of_words = _IS_WORD
         is_word = parts_of_words
-        table = self._table
         marks = bytearray(end - begin)
         mark = marks
-        any_mark = False
-        pos = stop
-        state = self._behind_word if stop < len(data) and is_word[view[stop]] else self._behind_none
-        while pos >= begin:
+        state4 = self._behind_word if stop < len(data) and is_word[view[stop]] else self._behind_none
+        cuts = self._cuts(data, begin, end)
+        if cuts is None:
+            if self._starts(data, stop, begin, state4, marks, begin) < 0:
+                return None
+        else:
+            cut1, cut2, cut3 = cuts
+            pos1, pos2, pos3, pos4 = cut1, cut2, cut3, end - 1
+            state1 = state2 = state3 = self._behind_none
+            state4 = self._starts(data, stop, end, state4, marks, begin)
+            if state4 < 0:
+                return None
+            table = self._table
+            for _ in range(min(cut1 - begin, cut2 - cut1, cut3 - cut2, end - 1 - cut3)):
+                entry1 = table[state1 + kind_of[view[pos1 - 1]]]
+                entry2 = table[state2 + kind_of[view[pos2 - 1]]]
+                entry3 = table[state3 + kind_of[view[pos3 - 1]]]
+                entry4 = table[state4 + kind_of[view[pos4 - 1]]]
+                if entry1 == 0 or entry2 == 0 or entry3 == 0 or entry4 == 0:
+                    break
+                mark[pos1 - begin] = entry1 >> 20
+                mark[pos2 - begin] = entry2 >> 20
+                mark[pos3 - begin] = entry3 >> 20
+                mark[pos4 - begin] = entry4 >> 20
+                state1, pos1 = entry1 & 0xFFFFF, pos1 - 1
+                state2, pos2 = entry2 & 0xFFFFF, pos2 - 1
+                state3, pos3 = entry3 & 0xFFFFF, pos3 - 1
+                state4, pos4 = entry4 & 0xFFFFF, pos4 - 1
+            if (
+                self._starts(data, pos1, begin, state1, marks, begin) < 0
+                or self._starts(data, pos2, cut1 + 1, state2, marks, begin) < 0
+                or self._starts(data, pos3, cut2 + 1, state3, marks, begin) < 0
+                or self._starts(data, pos4, cut3 + 1, state4, marks, begin) < 0
+            ):
+                return None
+        return marks if 1 in marks else _NO_MARKS
+
+    def _starts(self, data: bytes, pos: int, low: int, state: int, marks: bytearray, begin: int) -> int:
+        """The same from ``pos`` down to ``low``, in ``state``, one byte after the other: the next state; UNKNOWN.
+
+        ``marks``: for bytes from ``begin`` on; what begins behind them is not told."""
+        view = data
+        kinds = self._kinds
+        kind_of = kinds
+        table = self._table
+        mark = marks
+        end = begin + len(marks)
+        while pos >= low:
             kind = kind_of[view[pos - 1]] if pos > 0 else self._unread
             entry = table[state + kind]
             if entry == 0:
                 entry = self._move(state, kind)
                 if entry == 0:
-                    return None
+                    return -2
                 table = self._table
-            if entry >> 20 and pos < end:
-                mark[pos - begin] = 1
-                any_mark = True
+            if pos < end:
+                mark[pos - begin] = entry >> 20
             state = entry & 0xFFFFF
             pos -= 1
-        return marks if any_mark else _NO_MARKS
+        return state
+
+    def _cuts(self, data: bytes, pos: int, stop: int) -> tuple[int, int, int] | None:
+        """Where three `SEPARATOR`s stand that cut ``data[pos:stop]`` into some four quarters; None: it isn't done.
+
+        Behind one an automaton is where it was at the beginning, so that each part can be read by itself. All four are
+        read in turns, because a processor waits for an entry of the table longer than all else takes.
+        """
+        quarter = (stop - pos) // 4
+        if quarter < LEAST_QUARTER or not self._cut:
+            return None
+        cut1 = data.find(SEPARATOR, pos + quarter, stop)
+        cut2 = data.find(SEPARATOR, max(cut1 + 1, pos + 2 * quarter), stop)
+        cut3 = data.find(SEPARATOR, max(cut2 + 1, pos + 3 * quarter), stop)
+        return None if cut1 < 0 or cut2 < 0 or cut3 < 0 else (cut1, cut2, cut3)
 
     def back(self, data: bytes) -> int:
         """Where some match begins that ends where ``data`` does; NOWHERE, UNKNOWN. For automata that read backward."""

@@ -24,7 +24,7 @@ cdef class Search:
     cdef Py_ssize_t _behind
     cdef Automaton _anchors
     cdef Automaton _words
-    @cython.locals(end=Py_ssize_t)
+    @cython.locals(end=Py_ssize_t, present="long long")
     cpdef bint may_match(self, bytes data) except -1
     @cython.locals(
         found=list, shapes=tuple, resume=list, size=Py_ssize_t, position=Py_ssize_t, block=Py_ssize_t, leaps=bint,

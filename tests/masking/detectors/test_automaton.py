@@ -98,6 +98,32 @@ def test_several_are_told_apart(automaton: ModuleType, patterns: list[bytes], te
     assert several.present(text, 0, len(text)) == expected
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    patterns=st.lists(PATTERNS, min_size=1, max_size=3),
+    most=TEXTS,
+    others=st.dictionaries(st.integers(0, 79), TEXTS, max_size=3),
+    ends=st.tuples(TEXTS, TEXTS),
+)
+def test_texts_that_are_read_in_turns(
+    automaton: ModuleType, patterns: list[bytes], most: bytes, others: dict[int, bytes], ends: tuple[bytes, bytes]
+) -> None:
+    """Many texts at once are cut where separators stand, unless a pattern reads those."""
+    before, behind = ends
+    text = before + b"\0".join(others.get(at, most + b"----") for at in range(80)) + behind
+    begin, stop = len(before), len(text) - len(behind)
+    several = automaton.Automaton(*map(parsed, patterns), anywhere=True)
+    expected = sum(1 << at for at, pattern in enumerate(patterns) if compiled(pattern).search(text, begin, stop))
+    first, theirs = parsed(patterns[0]), compiled(patterns[0])
+    backward = automaton.Automaton(first, backward=True, anywhere=True)
+    for end in (stop, stop - len(behind)):
+        matching = [theirs.match(text, pos, stop) is not None for pos in range(begin, end)]
+        for _ in range(2):  # the table is made, then read
+            assert several.present(text, begin, stop) == expected
+            starts = backward.starts(text, begin, end, stop)
+            assert [bool(mark) for mark in starts or bytes(end - begin)] == matching
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.pattern[:20].decode())
 def test_shipped_patterns_on_the_corpus(compiled_automaton: ModuleType, shape: object) -> None:
     pattern = shape.pattern  # type: ignore[attr-defined]
