@@ -10,6 +10,7 @@ COMPILED = (
     "gateway/masking/detectors/checksums.py",
     "gateway/masking/detectors/contact.py",
     "gateway/masking/detectors/expression.py",
+    "gateway/masking/detectors/found.py",
     "gateway/masking/detectors/network.py",
     "gateway/masking/detectors/numbers.py",
     "gateway/masking/detectors/patterns.py",

@@ -77,3 +77,22 @@ def test_own_detectors_are_used_where_they_have_a_method() -> None:
     made = detection({"staff": REDACT, "email": REDACT}, own)
     assert made is not None
     assert made.mask_text(b"E123456 F123456 a@example.com", NO_KEYS) == b"**** F123456 ****"
+
+
+@pytest.mark.parametrize(
+    ("email", "name", "shown"),
+    [
+        (Method("redact"), Method("null"), None),
+        (Method("redact"), Method("partial"), b"x ****, ****"),
+        (Method("partial", keep_last=4), Method("redact"), b"x ****, ****"),
+    ],
+)
+def test_values_that_share_bytes_are_one_under_the_strictest(email: Method, name: Method, shown: bytes | None) -> None:
+    made = detection({"email": email, "name": name}, (OwnDetector("name", r"[a-z]+@[a-z]+", 64),))
+    assert made is not None
+    assert made.mask_text(b"x alice@example.com, bob@example.org", NO_KEYS) == shown
+
+
+def test_more_values_than_a_row_has() -> None:
+    texts = b"\0".join(b"a%d@example.com, b" % number for number in range(1000))
+    assert detected(email=REDACT).mask_text(texts, NO_KEYS) == b"\0".join([b"****, b"] * 1000)

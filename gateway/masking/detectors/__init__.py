@@ -2,6 +2,7 @@
 
 shape      what a detector is made of
 search     many detectors over bytes in linear time: gate, blocks, exact patterns, checks
+found      what was found, as numbers
 automaton  how exact patterns are found, in one pass over a block instead of a call for each match
 expression  patterns as trees, for it
 folding    digits, dashes and spaces that only look like ASCII's

@@ -308,9 +308,11 @@ class Automaton:
         if quarter < LEAST_QUARTER or not self._cut:
             return None
         cut1 = data.find(SEPARATOR, pos + quarter, stop)
+        if cut1 < 0:
+            return None
         cut2 = data.find(SEPARATOR, max(cut1 + 1, pos + 2 * quarter), stop)
         cut3 = data.find(SEPARATOR, max(cut2 + 1, pos + 3 * quarter), stop)
-        return None if cut1 < 0 or cut2 < 0 or cut3 < 0 else (cut1, cut2, cut3)
+        return None if cut2 < 0 or cut3 < 0 else (cut1, cut2, cut3)
 
     def back(self, data: bytes) -> int:
         """Where some match begins that ends where ``data`` does; NOWHERE, UNKNOWN. For automata that read backward."""

@@ -9,10 +9,12 @@ import re2
 from phonenumbers import PhoneMetadata
 
 import gateway.masking.detectors.shape as shape
+from gateway.masking.detectors.found import Found
 from gateway.masking.detectors.patterns import Whole
 from gateway.masking.detectors.shape import (
     CONTEXT,
     DetectorInfo,
+    Judge,
     Shape,
     Span,
     compiled,
@@ -31,7 +33,12 @@ _ZERO, _NINE = b"09"
 _VERSION = b"vV"
 
 
-def _email(data: bytes, start: int, end: int) -> Span | None:
+class _Email(Judge):
+    def holds(self, data: bytes, match: Found) -> bool:
+        return _is_email(data, match.start, match.end)
+
+
+def _is_email(data: bytes, start: int, end: int) -> bool:
     view = data
     at = start
     while at < end and view[at] != _AT:
@@ -39,10 +46,8 @@ def _email(data: bytes, start: int, end: int) -> Span | None:
     domain = at + 1 if at < end else data.find(b"%40", start, end) + 3
     code = view[domain]
     if (_ZERO <= code <= _NINE or code in _VERSION) and _NO_ADDRESS.fullmatch(data, domain, end):
-        return None
-    if domain == start + 4 and data[start:domain] == b"git@" and data[end : end + 1] == b":":
-        return None
-    return start, end
+        return False
+    return domain != start + 4 or data[start:domain] != b"git@" or data[end : end + 1] != b":"
 
 
 EMAIL = DetectorInfo(
@@ -54,7 +59,7 @@ EMAIL = DetectorInfo(
             rb"(?:[0-9A-Za-z\x80-\xff](?:[0-9A-Za-z\x80-\xff-]{0,62})\.){1,8}"
             rb"(?:[A-Za-z]{2,24}|xn--[0-9A-Za-z-]{2,59}|[\xc2-\xf4][\x80-\xff]{2,62})\b" % {b"local": _LOCAL},
             2 * _MAX_LOCAL + 3 + 255,
-            _email,
+            _Email(),
             anchor=rb"[0-9A-Za-z._+%\x80-\xff-](?:@|%40)[0-9A-Za-z\x80-\xff]",
         ),
     ),

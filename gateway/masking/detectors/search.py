@@ -21,14 +21,31 @@ import re2
 from gateway.masking.detectors.automaton import COMPILED, MOST_PATTERNS, NOWHERE, UNKNOWN, Automaton
 from gateway.masking.detectors.expression import longest, parsed, without_bounds
 from gateway.masking.detectors.folding import fold, prepare
+from gateway.masking.detectors.found import Found
 from gateway.masking.detectors.patterns import Within
-from gateway.masking.detectors.shape import BEHIND, CONTEXT, SEPARATOR, DetectorInfo, Match, Shape, compiled, options
+from gateway.masking.detectors.shape import (
+    BEHIND,
+    CONTEXT,
+    SEPARATOR,
+    DetectorInfo,
+    Judge,
+    Match,
+    Shape,
+    compiled,
+    options,
+)
 
 SMALLEST_BLOCK = 512
 LARGEST_BLOCK = 4096
 """Bytes that are looked through from a place that the gate found. The smallest where such places are rare, twice as
 much from one block to the next as long as something is there, because each block costs some calls. Measured: with 256
 rows and logs full of candidates take 5 % longer, with 2048 prose with a value here and there half as long again."""
+
+LARGEST_GATHERED = 16 * 1024
+"""Bytes of many texts at once that the automaton of all anchors is the gate for: it reads them in turns."""
+
+GLANCE = 64
+"""Bytes of these that are looked at first: where each row has a value the rest needn't be."""
 
 MOST_STATES, MOST_MOVES = 8192, 131_072
 """Of the automaton of all anchors. Twelve thousand texts full of values and near misses come to 5,300 and 67,000:
@@ -41,12 +58,13 @@ MOST_HINTS, LONGEST_HINT = 1024, 64
 """Names of columns that are remembered with what they say; PostgreSQL's have up to 63 bytes."""
 
 Value: TypeAlias = tuple[int, int, str]
-"""A `Match` without its names: a hundred of them are made in a third of the time."""
+"""A `Match` without its names."""
 
 
 class Finder:
     """A set of detectors, compiled once. Immutable and thread-safe; `finder` makes it.
 
+    names    of the detectors, as `Found` numbers them
     longest  bytes of the longest value that any of them finds, with what must be seen around it: what a stream has to
              hold back. A private key is the exception: it is as long as its block
     longest_phrase  the same, without what is one word, whatever its length (a JSON web token has up to 8 KiB)
@@ -58,7 +76,11 @@ class Finder:
             if info.prepare is not None:
                 info.prepare()
         parts = ((shipped, False), (own, True))
-        self._searches = tuple(Search(infos, utf8=utf8) for infos, utf8 in parts if infos)
+        self.names = tuple(info.name for infos in (shipped, own) for info in infos)
+        firsts = (0, len(shipped))
+        self._searches = tuple(
+            Search(infos, utf8=utf8, first=first) for (infos, utf8), first in zip(parts, firsts, strict=True) if infos
+        )
         self.longest = max((search.longest for search in self._searches), default=0)
         self.longest_phrase = max((search.longest_phrase for search in self._searches), default=0)
 
@@ -68,25 +90,23 @@ class Finder:
         ``hint`` is a column's name: where it names what a detector finds, no context word is needed. No match goes
         across `SEPARATOR`, so that cells can be joined with it.
         """
-        return [Match(*value) for value in self.values(data, hint)]
+        names = self.names
+        return [Match(start, end, names[number]) for start, end, number in self.found(data, hint).values()]
 
-    def values(self, data: bytes, hint: str = "") -> list[Value]:
-        """The same, as plain tuples."""
-        found: list[Value] = []
+    def found(self, data: bytes, hint: str = "") -> Found:
+        """The same as numbers, in no order."""
+        found = Found()
         for search in self._searches:
-            found += search.find(data, hint)
+            search.search(data, hint, found)
         if not data.isascii():
             for folded in fold(data):
+                there = Found()
                 for search in self._searches:
-                    for start, end, name in search.find(folded.text, hint):
-                        span = folded.span(start, end)
-                        if span is not None:
-                            found.append((*span, name))
-        before = -1
-        for start, _, _ in found:
-            if start <= before:
-                return sorted(set(found))
-            before = start
+                    search.search(folded.text, hint, there)
+                for start, end, number in there.values():
+                    span = folded.span(start, end)
+                    if span is not None:
+                        found.add(span[0], span[1], number)
         return found
 
     def may_match(self, data: bytes) -> bool:
@@ -105,13 +125,18 @@ class Finder:
 class Search:
     """Some detectors, compiled. Threads can share it: what RE2 and the automata remember has locks.
 
-    utf8  the patterns are UTF-8 (own detectors), else bytes
+    utf8   the patterns are UTF-8 (own detectors), else bytes
+    first  the number of the first one in `Found`
     """
 
-    def __init__(self, detectors: Collection[DetectorInfo], *, utf8: bool = False) -> None:
+    def __init__(self, detectors: Collection[DetectorInfo], *, utf8: bool = False, first: int = 0) -> None:
+        self._first = first
+        self._names = tuple(info.name for info in detectors)
         contexts = {info.name: _bounded(info.context, utf8=utf8) for info in detectors if info.context}
         self._shapes = tuple(
-            _Searched(info, shape, contexts.get(info.name), utf8=utf8) for info in detectors for shape in info.shapes
+            _Searched(info, shape, contexts.get(info.name), number, utf8=utf8)
+            for number, info in enumerate(detectors, first)
+            for shape in info.shapes
         )
         self._reach = max((searched.reach for searched in self._shapes), default=0)
         self.longest = max((searched.held for searched in self._shapes), default=0)
@@ -138,20 +163,29 @@ class Search:
 
     def may_match(self, data: bytes) -> bool:
         """Whether the gate finds anything; False is certain."""
-        if self._anchors is not None and len(data) <= LARGEST_BLOCK:
-            if SEPARATOR in data:  # some texts at once are read quickly to their end
-                present = self._anchors.present(data, 0, len(data))
+        size = len(data)
+        if self._anchors is not None and size <= LARGEST_GATHERED:
+            end = self._anchors.first(data, 0, min(size, GLANCE))
+            if end >= 0:
+                return True
+            if size > GLANCE and SEPARATOR in data:
+                present = self._anchors.present(data, 0, size)
                 if present != UNKNOWN:
                     return present != 0
-            else:
-                end = self._anchors.first(data, 0, len(data))
+            elif size <= LARGEST_BLOCK:
+                end = self._anchors.first(data, 0, size)
                 if end != UNKNOWN:
                     return end != NOWHERE
         return self._gate.search(data) is not None
 
     def find(self, data: bytes, hint: str) -> list[Value]:
-        """All matches, in no order."""
-        found: list[Value] = []
+        """All matches by start, each once."""
+        found = Found()
+        self.search(data, hint, found)
+        return [(start, end, self._names[number - self._first]) for start, end, number in found.values()]
+
+    def search(self, data: bytes, hint: str, found: Found) -> None:
+        """Adds all matches, in no order."""
         shapes = self._shapes
         resume = [0] * len(shapes)
         size = len(data)
@@ -185,7 +219,6 @@ class Search:
             position = end
             leaps = not present
             block = SMALLEST_BLOCK if leaps else min(2 * block, LARGEST_BLOCK)
-        return found
 
     def _next(self, data: bytes, position: int) -> int:
         """Where to look from ``position`` on: nothing begins before; -1: nothing begins any more."""
@@ -247,16 +280,17 @@ def _set(patterns: Iterable[bytes], *, utf8: bool) -> re2.Set:
 
 
 class _Searched:
-    """One shape of one detector, compiled."""
+    """One shape of one detector, compiled. ``number``: the detector's, in `Found`."""
 
-    def __init__(self, info: DetectorInfo, shape: Shape, context: Within | None, *, utf8: bool) -> None:
+    def __init__(self, info: DetectorInfo, shape: Shape, context: Within | None, number: int, *, utf8: bool) -> None:
         self.name = info.name
+        self._number = number
         self.near = shape.near
         self.anchor = shape.anchor or shape.pattern
         self.reach = CONTEXT + (2 * BEHIND if shape.anchor else shape.longest)
         self._room = shape.longest + 1
         self.held = shape.longest + (2 * CONTEXT if shape.near else 1)
-        self._check = shape.check
+        self._judge = shape.check if isinstance(shape.check, Judge) else Judge(shape.check)
         self._retry = shape.retry
         self._pattern = compiled(shape.pattern, utf8=utf8)
         self._context = context
@@ -269,8 +303,8 @@ class _Searched:
             self._starts = Automaton(without_bounds(tree), backward=True, anywhere=True)
             self._ends = Automaton(tree)
 
-    def search(self, data: bytes, begin: int, end: int, accepted: bool, found: list[Value]) -> int:
-        """Add the matches that begin in ``data[begin:end]``; returns where the search for more of them goes on.
+    def search(self, data: bytes, begin: int, end: int, accepted: bool, found: Found) -> int:
+        """Adds the matches that begin in ``data[begin:end]``; returns where the search for more of them goes on.
 
         ``accepted``: no context word is needed.
         """
@@ -289,7 +323,7 @@ class _Searched:
         return begin
 
     def _read(
-        self, starts: Automaton, ends: Automaton, data: bytes, begin: int, end: int, accepted: bool, found: list[Value]
+        self, starts: Automaton, ends: Automaton, data: bytes, begin: int, end: int, accepted: bool, found: Found
     ) -> int:
         """The same by automata: as far as they know."""
         if begin >= end:
@@ -312,14 +346,14 @@ class _Searched:
             begin = begin + 1 if stop == NOWHERE else self._judged(data, begin, stop, accepted, found)
         return begin
 
-    def _judged(self, data: bytes, start: int, stop: int, accepted: bool, found: list[Value]) -> int:
+    def _judged(self, data: bytes, start: int, stop: int, accepted: bool, found: Found) -> int:
         """Adds the value that a match is, if it is one; returns where the next one could begin."""
-        span = self._check(data, start, stop)
-        if span is None:
+        found.start, found.end = start, stop
+        if not self._judge.holds(data, found):
             return start + 1 if self._retry else stop
-        start, stop = span
+        start, stop = found.start, found.end
         if accepted or self._is_near(data, start, stop):
-            found.append((start, stop, self.name))
+            found.add(start, stop, self._number)
         return stop
 
     def _is_near(self, data: bytes, start: int, end: int) -> bool:

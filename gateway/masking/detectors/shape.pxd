@@ -1,5 +1,6 @@
 # C types for shape.py; it also runs uncompiled.
 cimport cython
+from gateway.masking.detectors.found cimport Found
 
 cdef bytes _CLASSES
 cdef int _OTHER
@@ -20,3 +21,7 @@ cpdef bint ends(bytes data, Py_ssize_t end)
     table=bytes, classes="const unsigned char *", view="const unsigned char *", found="unsigned char",
 )
 cdef bint _is_beside(bytes data, Py_ssize_t at, Py_ssize_t beyond)
+
+cdef class Judge:
+    cdef object _check
+    cpdef bint holds(self, bytes data, Found match) except -1

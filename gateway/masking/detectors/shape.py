@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeAlias
 
 import re2
 
+from gateway.masking.detectors.found import Found
+
 
 class Match(NamedTuple):
     """``data[start:end]`` is a value of the kind that ``detector`` names. Offsets in bytes."""
@@ -23,6 +25,24 @@ Span: TypeAlias = tuple[int, int]
 Check: TypeAlias = Callable[[bytes, int, int], Span | None]
 """``(data, start, end)`` of what the pattern matched -> the value's own span, or None when it isn't one. Looks at what
 stands around, which RE2's patterns can't. Never looks further than `CONTEXT` outside of the match."""
+
+
+class Judge:
+    """A `Check` as `search` asks it. A check that is asked in nearly every row is a class of its own: compiled, no
+    object is made for its question or its answer."""
+
+    def __init__(self, check: Check | None = None) -> None:
+        self._check = check
+
+    def holds(self, data: bytes, match: Found) -> bool:
+        """Whether ``match.start`` to ``match.end`` holds a value: these become the value's own."""
+        assert self._check is not None
+        span = self._check(data, match.start, match.end)
+        if span is None:
+            return False
+        match.start, match.end = span
+        return True
+
 
 CONTEXT = 64
 """Bytes before a match in which a context word counts, half of it behind: a key, a column's name, the sentence's start.
@@ -45,7 +65,7 @@ class Shape:
 
     pattern  RE2, bytes (Latin-1), never matches `SEPARATOR`
     longest  bytes of the longest match
-    check    see `Check`
+    check    see `Check` and `Judge`
     anchor   a pattern that is found in each match: it begins at most `BEHIND` bytes after the match does, and is at
              most `BEHIND` long. Few counted repetitions, best none: all anchors become one automaton, and each run of
              characters that is counted multiplies its states. Empty: the pattern itself is as simple
@@ -57,7 +77,7 @@ class Shape:
 
     pattern: bytes
     longest: int
-    check: Check
+    check: Check | Judge
     anchor: bytes = b""
     near: int = 0
     retry: bool = False

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from gateway.masking.detection import Detection
 from gateway.masking.detectors import Finder, Match
+from gateway.masking.detectors.found import Found
 from gateway.masking.methods import Keyring
 from gateway.model import Method
 
@@ -24,8 +25,13 @@ class _Finder:
     def find(self, data: bytes, *, hint: str = "") -> list[Match]:
         raise NotImplementedError
 
-    def values(self, data: bytes, hint: str = "") -> list[Match]:
-        return self.find(data, hint=hint)
+    names = tuple(PATTERNS)
+
+    def found(self, data: bytes, hint: str = "") -> Found:
+        found = Found()
+        for start, end, name in self.find(data, hint=hint):
+            found.add(start, end, self.names.index(name))
+        return found
 
 
 class PatternFinder(_Finder):
