@@ -130,7 +130,8 @@ def _data(fields: Mapping[str, object]) -> str | None:
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping) and "blob" in value:
-        return f"({_value(value.get('size'))} bytes, sha256 {_value(value.get('sha256'))}: see the export)"
+        digest = f", sha256 {_value(value['sha256'])}" if "sha256" in value else ""
+        return f"({_value(value.get('size'))} bytes{digest}: see the export)"
     if isinstance(value, str):
         return printable(value)
     return printable(orjson.dumps(value).decode())

@@ -37,6 +37,7 @@ from gateway.rendering import frame as pack_frame
 OPENED = b'{"event":"opened","time":1}\n'
 HEAD = b'{"time":1}\n' + bytes(64)
 NOTE = b'{"event":"note","time":1}\n'
+OUTPUT = b'{"event":"output","time":1,"channel":1,"stream":"stdout","data":{"blob":0,"size":%d}}\n'
 
 
 def made(*frames: tuple[int, int, int, bytes], start: bool = True) -> bytes:
@@ -152,6 +153,12 @@ def test_a_blob_of_several_chunks_comes_back() -> None:
     assert list(read_blob(io.BytesIO(data), second)) == [b"second"]
 
 
+def test_a_blob_of_output_needs_no_digest() -> None:
+    data = made(chunk(b"xyz"), (GATHERED, 0, 1, OUTPUT % 3))
+    [blob] = read(data)[1].blobs
+    assert list(read_blob(io.BytesIO(data), blob)) == [b"xyz"]
+
+
 @pytest.mark.parametrize(
     ("frames", "problem"),
     [
@@ -163,6 +170,8 @@ def test_a_blob_of_several_chunks_comes_back() -> None:
         ([chunk(b"x"), (SIGNED_HEAD, 0, 0, HEAD)], "a blob without its event"),
         ([chunk(b"x"), (OPERATION, 0, 1, NOTE)], "doesn't refer to"),
         ([chunk(b"x"), (OPERATION, 0, 1, note(text=reference(b"y")))], "another blob"),
+        ([chunk(b"x"), (OPERATION, 0, 1, note(text={"blob": 0, "size": 1}))], "another blob"),
+        ([chunk(b"x"), (GATHERED, 0, 1, OUTPUT % 2)], "another blob"),
         ([chunk(b"x"), (OPERATION, 0, 1, note(text=reference(b"x", 1)))], "isn't there"),
         ([chunk(b"x"), (OPERATION, 0, 1, note(text={"blob": "0"}))], "isn't there"),
         ([chunk(b"x"), (GATHERED, 0, 2, NOTE + note(text=reference(b"x")))], "doesn't refer to"),
