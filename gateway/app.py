@@ -49,7 +49,7 @@ from gateway.net import (
 from gateway.policy import load_snapshot
 from gateway.protocols import ssh
 from gateway.protocols.postgres import CancelKeys, Catalogues, Dialler, PostgresFactory, Readings, Service
-from gateway.recording import Recordings
+from gateway.recording import Packer, Recordings
 from gateway.recording.keys import load_or_create, parse_private
 from gateway.secrets import kept_secret
 from gateway.session import Approvals, Gate, Rules
@@ -116,6 +116,7 @@ class Gateway:
         identity = Identity(config.identity, self._passwords)
         rules = load_rules(config, 1, identity)
         self._pool = ThreadPool(minthreads=1, maxthreads=4, name="disk")
+        self._packer = Packer()
         config.node.data.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.audit = AuditLog(config.audit.directory, node=config.node.name, clock=clock, version=__version__)
         try:
@@ -140,6 +141,7 @@ class Gateway:
             low_water=config.recording.low_water,
             reserve=config.recording.reserve,
             sealer=config.recording.sealer,
+            packer=self._packer,
         )
         self.warnings += self.recordings.warnings
         self.live = CountedSessions()
@@ -481,6 +483,7 @@ class Gateway:
             self._watchers.stop()
         if self._pool.started:
             self._pool.stop()
+        self._packer.close()
         for store in (self.approvals, self.vault):
             try:
                 if store is not None:

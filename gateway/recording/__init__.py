@@ -3,6 +3,7 @@
 format.py     the bytes: frames, chain, signatures (docs/recording-format.md)
 events.py     the JSON lines inside the frames
 writer.py     Recordings (one per node), Recorder (one per session), Recorded (the proof `forward` takes)
+packing.py    Packer: digests and compresses what channels show, in a thread
 sync.py       fdatasync in groups, in threads
 directory.py  where files lie, rights, free space, who opens them
 sealed.py     recordings that the sealer makes append-only: the gateway's side
@@ -23,6 +24,7 @@ from gateway.recording.events import SessionHeader, operation_constant
 from gateway.recording.export import export, read_events, show
 from gateway.recording.format import ClosingHead, Finding, RecordingDamaged
 from gateway.recording.listing import Listed, listing
+from gateway.recording.packing import Packer
 from gateway.recording.tail import Tail
 from gateway.recording.verify import Report, verify
 from gateway.recording.writer import Recorded, Recorder, Recordings
@@ -31,6 +33,7 @@ __all__ = [
     "ClosingHead",
     "Finding",
     "Listed",
+    "Packer",
     "Recorded",
     "Recorder",
     "RecordingDamaged",

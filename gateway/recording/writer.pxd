@@ -33,6 +33,7 @@ cdef class Recorder:
     cdef public bytearray _rows
     cdef public object _rows_of
     cdef public double _rows_time
+    cdef public object _packing
     cdef public long _blobs
     cdef public object _columns
     cdef public object _masked
@@ -46,6 +47,9 @@ cdef class Recorder:
     cpdef commit(self)
     cdef _gather(self, bytes line, dict kept)
     cdef _write_gathered(self)
+    cdef _write_output(self, tuple source, double time, bytearray data)
+    cdef _pack(self, object packer)
+    cdef _settle(self, Py_ssize_t most)
     cdef _append_compressed(self, int kind, bytes payload, int64_t events, object compressor=*)
     @cython.locals(frame=bytes)
     cdef _append(self, int kind, bytes payload, int64_t events, int flags)

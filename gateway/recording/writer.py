@@ -7,7 +7,9 @@ call raises `RecordingFailed`, so its session can forward nothing more. What was
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +45,7 @@ from gateway.recording.format import (
     parse_session,
 )
 from gateway.recording.keys import key_id
+from gateway.recording.packing import QUICK_LEVEL, Packed, Packer
 from gateway.recording.sealed import Sealed
 from gateway.recording.sync import Descriptor, Files, InThread, SyncGroup
 
@@ -55,9 +58,13 @@ WRITE_AT = 1024 * 1024
 ZSTD_LEVEL = 3
 """645 MB/s and 6.0x on results (shared/recording.md)."""
 
-QUICK_LEVEL = 1
-"""For what channels show, which can be all that a link carries: a log's text in 357 MB/s and 4.0x, not 257 and 4.1x.
-Recording is the larger part of what bulk over SSH costs."""
+PIPED = 256 * 1024
+"""Bytes of a channel's output in one event: what a thread is handed has to be worth it."""
+COMPRESSED_BEHIND = 3
+"""Pieces of `PIPED` bytes of one session that wait for the packer; what comes behind them is stored as it is. Who sends
+faster than it compresses would wait for it, and who wants to fill a disk sends what can't be compressed."""
+MAX_PACKING = 8
+"""The same; who brings more waits for the first of them."""
 
 _PROOF: Final = object()
 
@@ -89,6 +96,7 @@ class Recordings:
     reserve         of these, the last so many are for break-glass sessions: the others end when it is reached
     sealer          the socket of the one that creates the files append-only; None: we create them ourselves
     open_recording  in the place of either, for tests
+    packer          compresses what channels show beside us; None: we do
 
     Raises RecordingFailed when the directory can't be used. ``warnings`` is to be shown at start, in
     ``ostiary check`` and in the metrics.
@@ -109,6 +117,7 @@ class Recordings:
         open_recording: directories.Opener | None = None,
         space: Callable[[Path], int] = directories.free_space,
         files: Files | None = None,
+        packer: Packer | None = None,
     ) -> None:
         self.warnings = directories.prepare(directory, sealed=sealer is not None)
         self.directory = directory
@@ -121,6 +130,7 @@ class Recordings:
         self.group = SyncGroup(reactor, in_thread, self.files)
         self.compressor = ZstdCompressor(level=ZSTD_LEVEL)
         self.quick = ZstdCompressor(level=QUICK_LEVEL)
+        self.packer = packer
         self.low_water = low_water
         self.reserve = reserve
         self._sealed = None if sealer is None else Sealed(sealer)
@@ -216,6 +226,8 @@ class Recorder:
         self._rows = bytearray()
         self._rows_of: int | tuple[int, Stream] = 0
         self._rows_time = 0.0
+        self._packing: deque[tuple[Future[Packed], tuple[int, Stream], float]] = deque()
+        """Output that stands behind all that is pending, and before all that is gathered."""
         self._blobs = 0
         # Of the last result: an application that runs the same again gets the same line but for numbers.
         self._columns: Sequence[str] | None = None
@@ -343,8 +355,11 @@ class Recorder:
         self._rows_of = source
         self._rows += data
         self._rows_time = self._clock()
-        if len(self._rows) >= GATHER:
-            self._write_gathered()
+        if len(self._rows) >= PIPED:
+            if self._recordings.packer is None or len(self._rows) > BLOB_CHUNK:
+                self._write_gathered()
+            else:
+                self._pack(self._recordings.packer)
         self._touch()
 
     def shown(self, time: float, channel: int, stream: Stream, data: bytes) -> None:
@@ -373,6 +388,9 @@ class Recorder:
         Raises RecordingFailed, and then the recorder is dead: what was to be forwarded must not be.
         """
         self._usable()
+        if self._packing:
+            # A recording that has failed already proves nothing.
+            self._settle(MAX_PACKING)
         self._write()
         self._touch()
         return Recorded(_PROOF, self.session, self._last_operation)
@@ -463,27 +481,64 @@ class Recorder:
 
     def _write_gathered(self) -> None:
         """Writes what is gathered in the order it came; rows always came last (see `_gather`)."""
+        if self._packing:
+            self._settle(0)
         if self._gathered:
             gathered, self._gathered, self._gathered_size = self._gathered, [], 0
             self._append_compressed(GATHERED, b"".join(gathered), len(gathered))
         if self._rows:
             rows, self._rows = self._rows, bytearray()
-            line = lines.dumps(self._gathered_rows(bytes(rows)))
+            # Not now: what makes them be written may have its own time, which is a little earlier, and stands behind
+            # them.
             if isinstance(self._rows_of, tuple):
-                self._append_compressed(GATHERED, line, 1, self._recordings.quick)
+                self._write_output(self._rows_of, self._rows_time, rows)
             else:
-                self._append_compressed(GATHERED, line, 1)
+                event = {"event": "rows", "time": self._rows_time, "operation": self._rows_of}
+                blob = self._store_blob([bytes(rows)])
+                self._append_compressed(GATHERED, lines.dumps({**event, "data": blob}), 1)
 
-    def _gathered_rows(self, data: bytes) -> dict[str, object]:
-        # Not now: what makes them be written may have its own time, which is a little earlier, and stands behind them.
-        now = self._rows_time
-        if isinstance(self._rows_of, tuple):
-            channel, stream = self._rows_of
-            if len(data) <= INLINE_OUTPUT:
-                return output_event(now, channel, stream, data)
-            blob = self._store_blob([data])
-            return {"event": "output", "time": now, "channel": channel, "stream": stream, "data": blob}
-        return {"event": "rows", "time": now, "operation": self._rows_of, "data": self._store_blob([data])}
+    def _write_output(self, source: tuple[int, Stream], time: float, data: bytearray) -> None:
+        if len(data) <= INLINE_OUTPUT:
+            line = lines.dumps(output_event(time, *source, bytes(data)))
+            self._append_compressed(GATHERED, line, 1, self._recordings.quick)
+            return
+        blob = self._store_blob([bytes(data)], self._recordings.quick)
+        self._append(GATHERED, lines.dumps(_output_elsewhere(source, time, blob)), 1, 0)
+
+    def _pack(self, packer: Packer) -> None:
+        """Hand the rows to the packer. They keep their place: whatever is written in between waits for them.
+
+        Raises RecordingFailed.
+        """
+        if self._gathered:
+            # It came before the rows, which stay.
+            rows, self._rows = self._rows, bytearray()
+            self._write_gathered()
+            self._rows = rows
+        self._settle(MAX_PACKING - 1)
+        rows, self._rows = self._rows, bytearray()
+        assert isinstance(self._rows_of, tuple), "only output is packed"
+        try:
+            compress = len(self._packing) < COMPRESSED_BEHIND
+            self._packing.append((packer.submit(rows, compress=compress), self._rows_of, self._rows_time))
+        except Exception as error:
+            raise self._fail(error) from error
+
+    def _settle(self, most: int) -> None:
+        """Write what the packer has done, in order; wait for it until at most ``most`` pieces are with it.
+
+        Raises RecordingFailed.
+        """
+        while self._packing and (len(self._packing) > most or self._packing[0][0].done()):
+            packing, source, time = self._packing.popleft()
+            try:
+                packed = packing.result()
+            except Exception as error:
+                # A piece of what was shown is missing: nothing may follow it.
+                raise self._fail(error) from error
+            self._append(BLOB, packed.payload, 0, packed.flags)
+            blob = {"blob": 0, "size": packed.size, "sha256": packed.sha256}
+            self._append(GATHERED, lines.dumps(_output_elsewhere(source, time, blob)), 1, 0)
 
     def _outsourced(self, kept: dict[str, object], line: bytes) -> bytes:
         if not self._blobs:
@@ -491,7 +546,7 @@ class Recorder:
             self._write_gathered()
         return lines.dumps({**kept, "detail": self._store_blob([line])})
 
-    def _store_blob(self, parts: Iterable[bytes]) -> dict[str, object]:
+    def _store_blob(self, parts: Iterable[bytes], compressor: ZstdCompressor | None = None) -> dict[str, object]:
         """Writes ``parts`` as one blob of the event that comes next, cut into chunks, and gives its reference."""
         digest = hashlib.sha256()
         size = 0
@@ -503,10 +558,10 @@ class Recorder:
             for start in range(0, len(part), BLOB_CHUNK):
                 waiting += part[start : start + BLOB_CHUNK]
                 if len(waiting) >= BLOB_CHUNK:
-                    self._append_compressed(BLOB, index + waiting[:BLOB_CHUNK], 0)
+                    self._append_compressed(BLOB, index + waiting[:BLOB_CHUNK], 0, compressor)
                     del waiting[:BLOB_CHUNK]
         if waiting or not size:
-            self._append_compressed(BLOB, index + bytes(waiting), 0)
+            self._append_compressed(BLOB, index + bytes(waiting), 0, compressor)
         reference: dict[str, object] = {"blob": self._blobs, "size": size, "sha256": digest.hexdigest()}
         self._blobs += 1
         return reference
@@ -581,7 +636,8 @@ class Recorder:
             if not self._closed:
                 self._pending.clear()
                 self._gathered.clear()
-                self._rows.clear()
+                self._rows = bytearray()
+                self._packing.clear()
                 self._group.finish(self, sync=False)
         return self.failed
 
@@ -596,3 +652,8 @@ class Recorder:
                 "the disk for recordings is full; what is left is reserved for administrators",
                 hint="tell an administrator: space must be made in recording.directory",
             )
+
+
+def _output_elsewhere(source: tuple[int, Stream], time: float, blob: dict[str, object]) -> dict[str, object]:
+    channel, stream = source
+    return {"event": "output", "time": time, "channel": channel, "stream": stream, "data": blob}

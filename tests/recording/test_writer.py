@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
+from concurrent.futures import Future
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from recording.made import ACCESS, ALLOW, NOON, PUBLIC, Node, operation
+from zstandard import ZstdCompressor
 
 from gateway.errors import RecordingFailed
 from gateway.model import Decision, Outcome, uuid7
 from gateway.recording import Recorded, SessionHeader, verify
 from gateway.recording.format import GATHER, MAX_PAYLOAD
+from gateway.recording.packing import Packed, Packer, pack
 from gateway.recording.reader import Event, Recording, open_recording, read_blob
 from gateway.recording.sync import Files
+from gateway.recording.writer import MAX_PACKING, PIPED
 
 
 @pytest.fixture
@@ -546,3 +551,110 @@ def test_output_of_channels_is_gathered_by_channel_and_stream(node: Node) -> Non
     assert blob(path, events(path)[5]) == b"D" * 40_000 + b"E" * 40_000
     assert found[5]["data"] == {"base64": "ww=="}
     assert node.verify(recorder).ok
+
+
+# Output that a thread packs
+
+
+class HeldPacker(Packer):
+    """Does what it was given when the test says so; ``broken`` is what the thread would raise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[tuple[Future[Packed], bytearray, bool]] = []
+        self.broken: Exception | None = None
+
+    def submit(self, data: bytearray, *, compress: bool) -> Future[Packed]:
+        future: Future[Packed] = Future()
+        self.given.append((future, data, compress))
+        return future
+
+    def run(self, pieces: int = 100) -> None:
+        for future, data, compress in self.given[:pieces]:
+            if self.broken is not None:
+                future.set_exception(self.broken)
+            else:
+                future.set_result(pack(ZstdCompressor() if compress else None, data))
+        del self.given[:pieces]
+
+
+def test_packed_output_keeps_its_place_among_all_else(tmp_path: Path) -> None:
+    node = Node(tmp_path / "recordings", packer=Packer())
+    recorder = node.begin()
+    shown = [bytes([65 + number]) * 100_000 for number in range(20)]
+    recorder.happened("channel", channel=1)
+    for piece in shown[:10]:
+        recorder.output(1, "stdout", piece)
+        node.clock.advance(0.001)
+    recorder.happened("signal", channel=1, signal="INT")
+    for piece in shown[10:]:
+        recorder.output(1, "stderr", piece)
+    recorder.close("client left")
+    path = node.path(recorder)
+    assert node.verify(recorder).intact
+    found = [event for event in events(path) if event.kind != "opened"]
+    said = "".join(str(event.fields.get("stream", event.kind))[-1] for event in found)
+    assert re.fullmatch("l(t+)l(r+)d", said), said
+    for stream, part in (("stdout", shown[:10]), ("stderr", shown[10:])):
+        parts = [blob(path, event) for event in found if event.fields.get("stream") == stream]
+        assert b"".join(parts) == b"".join(part)
+        assert len(parts) > 1, "gathered in more than one piece"
+
+
+def test_what_comes_faster_than_it_is_packed_is_stored_as_it_is_and_in_order(tmp_path: Path) -> None:
+    packer = HeldPacker()
+    node = Node(tmp_path / "recordings", packer=packer)
+    recorder = node.begin()
+    for number in range(MAX_PACKING):
+        recorder.output(1, "stdout", bytes([number]) * PIPED)
+    assert [compress for _, _, compress in packer.given] == [True] * 3 + [False] * (MAX_PACKING - 3)
+    packer.run()
+    recorder.close("client left")
+    shown = [event for event in events(node.path(recorder)) if event.kind == "output"]
+    assert [blob(node.path(recorder), event) for event in shown] == [bytes([n]) * PIPED for n in range(MAX_PACKING)]
+    assert node.verify(recorder).intact
+    assert node.path(recorder).stat().st_size > (MAX_PACKING - 3) * PIPED
+
+
+@pytest.mark.parametrize("last", ["output", "commit", "close", "flush"])
+def test_what_could_not_be_packed_ends_the_recording(tmp_path: Path, last: str) -> None:
+    packer = HeldPacker()
+    packer.broken = MemoryError("secret")
+    node = Node(tmp_path / "recordings", packer=packer)
+    recorder = node.begin()
+    recorder.output(1, "stdout", b"x" * PIPED)
+    packer.run()
+    if last == "flush":
+        node.clock.advance(0.2)
+        node.clock.advance(0)
+        assert [failure.message for failure in node.failures] == ["the recording failed: MemoryError"]
+    else:
+        calls: dict[str, Callable[[], object]] = {
+            "output": lambda: recorder.output(1, "stdout", b"x" * PIPED),
+            "commit": recorder.commit,
+            "close": lambda: recorder.close("client left"),
+        }
+        with pytest.raises(RecordingFailed, match="MemoryError"):
+            calls[last]()
+    with pytest.raises(RecordingFailed, match="MemoryError"):
+        recorder.close("client left")
+    assert node.verify(recorder).state == "never closed"
+
+
+def test_a_packer_that_takes_nothing_ends_the_recording(tmp_path: Path) -> None:
+    packer = Packer()
+    packer.close()
+    recorder = Node(tmp_path / "recordings", packer=packer).begin()
+    with pytest.raises(RecordingFailed, match="RuntimeError"):
+        recorder.output(1, "stdout", b"x" * PIPED)
+    with pytest.raises(RecordingFailed):
+        recorder.close("client left")
+
+
+def test_what_the_packer_has_is_in_the_kernel_within_a_group_flush(tmp_path: Path) -> None:
+    node = Node(tmp_path / "recordings", packer=Packer())
+    recorder = node.begin()
+    recorder.output(1, "stdout", b"x" * PIPED)
+    node.clock.advance(0.1)
+    (_, shown) = events(node.path(recorder))
+    assert blob(node.path(recorder), shown) == b"x" * PIPED
