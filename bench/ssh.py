@@ -1,8 +1,8 @@
 """`python -m bench.ssh`: SSH through Ostiary and through OpenSSH's own jump host (`ssh -J`), side by side in one run.
 
-Rounds are interleaved (direct, jump host, Ostiary, Ostiary with detectors, direct, ...); figures are medians over
-rounds, ratios medians of each round's. It prints; with --write it also appends to bench/RESULTS.md, which `make bench`
-rewrites.
+Rounds are interleaved (direct, jump host, Ostiary, Ostiary with detectors, a client's own -J through Ostiary, direct,
+...); figures are medians over rounds, ratios medians of each round's. It prints; with --write it also appends to
+bench/RESULTS.md, which `make bench` rewrites.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import asyncssh  # noqa: E402  # the path comes first
 from support.pki import Pki  # noqa: E402
 from support.process import Process, scratch_directory  # noqa: E402
 from support.ssh import ENGINEERS, SshOstiary  # noqa: E402
-from support.sshd import Sshd, public_line  # noqa: E402
+from support.sshd import Sshd, make_key, public_line  # noqa: E402
 
 RESULTS = REPOSITORY / "bench" / "RESULTS.md"
 MASKS = {
@@ -44,6 +44,9 @@ EXCHANGE = "-oKexAlgorithms=curve25519-sha256"
 
 MB = 1_000_000
 PIECE = 10 * MB
+PAUSE = 0.3
+"""Seconds between the mark and what is measured: masks hold the mark back for 30 ms, and while the client's side is
+full for longer."""
 KEYS = 1_000
 """One-byte echoes of one measure."""
 
@@ -77,7 +80,9 @@ def _marked(command: Sequence[str], stdin: Path | None) -> float:
 
 def down(data: Path, system: System) -> float:
     """MB a second of what the target shows."""
-    seconds = _marked([*system.command, f"echo >&2; cat {data}"], None)
+    seconds = _marked([*system.command, f"echo >&2; sleep {PAUSE}; cat {data}"], None) - PAUSE
+    if seconds <= 0.05:
+        raise RuntimeError(f"{system.name}: the mark came with the data, nothing was measured")
     return data.stat().st_size / MB / seconds
 
 
@@ -183,10 +188,11 @@ def text(path: Path, size: int) -> Path:
 def systems() -> Iterator[tuple[dict[str, System], SshOstiary]]:
     """All ways to one target, which is up while they are used."""
     pki = Pki(scratch_directory("pki"))
+    authority = make_key(scratch_directory("authority") / "host_ca")
     with (
         Sshd(settings={"MaxStartups": "1000"}) as target,
         Sshd() as jump,
-        SshOstiary(pki, target, settings=LIMITS) as plain,
+        SshOstiary(pki, target, settings={**LIMITS, "listeners": {"ssh": {"host_ca": f"file:{authority}"}}}) as plain,
         SshOstiary(pki, target, settings=LIMITS, policy=MASKS) as masked,
     ):
         known = target.directory / "known_hosts"
@@ -201,11 +207,21 @@ def systems() -> Iterator[tuple[dict[str, System], SshOstiary]]:
 
         # What -J does, with options of its own for the jump host.
         through = f"-oProxyCommand={shlex.join(ssh(jump, '-W', '%h:%p'))}"
+        # The same through Ostiary, which shows a certificate for the target's name: both of the client's encryptions.
+        trusted = plain.cli("ca", "ssh-host", "--config", str(plain.configuration))
+        if trusted.returncode:
+            raise RuntimeError(trusted.stderr)
+        with plain.known_hosts.open("a") as file:
+            file.write(trusted.stdout)
+        outer = plain.client(EXCHANGE, "-W", "%h:%p", plain.host, login="anybody")
+        jumped = plain.client(EXCHANGE, f"-oProxyCommand={shlex.join(outer)}", "web1", login=target.user)
+        jumped[jumped.index("-p") + 1] = "22"  # of the target, which the gateway is asked for
         found = [
             System("direct", ssh(target)),
             System("ssh -J", ssh(target, through)),
             System("ostiary", plain.client(EXCHANGE, plain.host)),
             System("ostiary, detectors", masked.client(EXCHANGE, masked.host)),
+            System("ostiary -J", jumped),
         ]
         yield {each.name: each for each in found}, plain
 
@@ -256,6 +272,7 @@ def main() -> None:
             for system, (rate, ratio, _) in rates.items():
                 say(f"  {name}, {system}: {rate:.0f} MB/s ({ratio:.2f}x ssh -J)")
             bar(f"bulk {name}, over ssh -J's", rates["ostiary"][1], "x", least=0.9)
+            bar(f"bulk {name}, a client's -J through Ostiary, over ssh -J's", rates["ostiary -J"][1], "x", least=0.6)
             bar(f"bulk {name}, with detectors", rates["ostiary, detectors"][0], "MB/s", least=30)
         for name, measure_one, rounds, most in (("echo p50", echo, 1, 0.3), ("login", login, 7, 60.0)):
             taken = compared(given.rounds * rounds, unmasked, measure_one, over="direct")

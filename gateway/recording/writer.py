@@ -60,8 +60,8 @@ ZSTD_LEVEL = 3
 
 PIPED = 256 * 1024
 """Bytes of a channel's output in one event: what a thread is handed has to be worth it."""
-COMPRESSED_BEHIND = 3
-"""Pieces of `PIPED` bytes of one session that wait for the packer; what comes behind them is stored as it is. Who sends
+COMPRESSED_BEHIND = 1
+"""So many pieces of `PIPED` bytes of one session that wait for the packer, and what comes is stored as it is. Who sends
 faster than it compresses would wait for it, and who wants to fill a disk sends what can't be compressed."""
 MAX_PACKING = 8
 """The same; who brings more waits for the first of them."""

@@ -20,7 +20,7 @@ from gateway.recording.format import GATHER, MAX_PAYLOAD
 from gateway.recording.packing import Packed, Packer, pack
 from gateway.recording.reader import Event, Recording, open_recording, read_blob
 from gateway.recording.sync import Files
-from gateway.recording.writer import MAX_PACKING, PIPED
+from gateway.recording.writer import COMPRESSED_BEHIND, MAX_PACKING, PIPED
 
 
 @pytest.fixture
@@ -607,13 +607,15 @@ def test_what_comes_faster_than_it_is_packed_is_stored_as_it_is_and_in_order(tmp
     recorder = node.begin()
     for number in range(MAX_PACKING):
         recorder.output(1, "stdout", bytes([number]) * PIPED)
-    assert [compress for _, _, compress in packer.given] == [True] * 3 + [False] * (MAX_PACKING - 3)
+    assert [compress for _, _, compress in packer.given] == [
+        number < COMPRESSED_BEHIND for number in range(MAX_PACKING)
+    ]
     packer.run()
     recorder.close("client left")
     shown = [event for event in events(node.path(recorder)) if event.kind == "output"]
     assert [blob(node.path(recorder), event) for event in shown] == [bytes([n]) * PIPED for n in range(MAX_PACKING)]
     assert node.verify(recorder).intact
-    assert node.path(recorder).stat().st_size > (MAX_PACKING - 3) * PIPED
+    assert node.path(recorder).stat().st_size > (MAX_PACKING - COMPRESSED_BEHIND) * PIPED
 
 
 @pytest.mark.parametrize("last", ["output", "commit", "close", "flush"])
