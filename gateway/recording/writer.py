@@ -537,7 +537,7 @@ class Recorder:
                 # A piece of what was shown is missing: nothing may follow it.
                 raise self._fail(error) from error
             self._append(BLOB, packed.payload, 0, packed.flags)
-            blob = {"blob": 0, "size": packed.size, "sha256": packed.sha256}
+            blob: dict[str, object] = {"blob": 0, "size": packed.size}
             self._append(GATHERED, lines.dumps(_output_elsewhere(source, time, blob)), 1, 0)
 
     def _outsourced(self, kept: dict[str, object], line: bytes) -> bytes:
