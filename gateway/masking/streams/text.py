@@ -61,6 +61,13 @@ _SPACE: Final = re.compile(rb"[\x00-\x20]")
 _LAST_WORD: Final = re.compile(rb"(?:[0-9]{2,} )*\S*\Z")
 """With the groups of digits before it: numbers go on behind one space. A prompt ends in a space, so it has none."""
 
+_LAST_GROUPS: Final = re.compile(
+    rb"(?:(?<![0-9A-Za-z])[+(]{0,2}(?:[A-Za-z]{2})?[0-9][0-9()./-]{0,16}"
+    rb"(?: (?:[0-9A-Z()./-]{1,16}|[a-z]{0,4}[0-9][0-9a-z]{0,4})){0,12} )\S*\Z"
+)
+"""What is written in groups behind one space each, of letters, too: an IBAN, a phone number. Words behind a number look
+the same, which is why only a patient flush looks for them."""
+
 
 class _Span(NamedTuple):
     """``text[start:end]`` is masked by ``method``, or by stars (None); ``shown``: they went out already."""
@@ -364,8 +371,9 @@ def _stricter(one: Method | None, other: Method | None) -> Method | None:
 
 
 def _beginning(tail: bytes, *, any_word: bool) -> int:
-    """Bytes at the end of ``tail`` that look like the beginning of a value: digits, an address, a token, any word."""
-    found = _LAST_WORD.search(tail)
+    """Bytes at the end of ``tail`` that look like the beginning of a value: digits, an address, a token; any word, and
+    groups that a number begins."""
+    found = (_LAST_GROUPS.search(tail) if any_word else None) or _LAST_WORD.search(tail)
     word = b"" if found is None else found.group()
     digits = len(word) - len(word.translate(None, b"0123456789"))
     return len(word) if any_word or digits > 1 or b"@" in word or len(word) >= LONG_WORD else 0
