@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncssh
 import pytest
+from asyncssh.packet import String, UInt32
 from support.pki import Pki
 from support.process import wait_until
 from support.ssh import SshOstiary
@@ -151,12 +152,30 @@ def test_a_giant_packet(gateway: SshOstiary, length: int) -> None:
     assert gateway.ssh("true").returncode == 0
 
 
-def test_a_packet_before_the_keys_of_a_strict_exchange(gateway: SshOstiary) -> None:
-    """Terrapin (CVE-2023-48795), rogue extensions (CVE-2023-46445): nothing may be slipped in before NEWKEYS."""
+@pytest.mark.parametrize(
+    ("kind", "parts", "reason"),
+    [
+        (2, (b"\0\0\0\0",), "Strict key exchange violation"),  # IGNORE
+        (5, (String("ssh-userauth"),), "Service request received before kex complete"),  # SERVICE_REQUEST
+        (7, (UInt32(1), String("server-sig-algs"), String("ssh-rsa")), "Unexpected ext_info"),  # EXT_INFO
+        (50, (String("mallory@web1"), String("ssh-connection"), String("none")), "Invalid request before key exchange"),
+    ],
+)
+def test_a_packet_before_the_keys_of_a_strict_exchange(
+    gateway: SshOstiary, kind: int, parts: tuple[bytes, ...], reason: str
+) -> None:
+    """Terrapin (CVE-2023-48795), rogue extensions (CVE-2023-46445) and sessions (CVE-2023-46446): nothing may be
+    slipped in before NEWKEYS."""
+    sent: list[int] = []
+    before = len(gateway.log_text())
 
     class Client(asyncssh.connection.SSHClientConnection):
         def send_newkeys(self, *arguments: Any) -> None:
-            self.send_packet(2, b"\0\0\0\0")
+            # whatever asyncssh thinks of its order
+            done, self._kex_complete = self._kex_complete, True
+            self.send_packet(kind, *parts)
+            self._kex_complete = done
+            sent.append(kind)
             super().send_newkeys(*arguments)
 
     import asyncio
@@ -178,4 +197,7 @@ def test_a_packet_before_the_keys_of_a_strict_exchange(gateway: SshOstiary) -> N
 
     with pytest.raises((asyncssh.Error, OSError)):
         asyncio.run(asyncio.wait_for(ask(), 20))
+    told = gateway.log_text()[before:]
+    assert f'"reason":"{reason}' in told, told
+    assert sent == [kind]
     assert gateway.ssh("true").returncode == 0

@@ -245,7 +245,10 @@ def test_a_target_that_shows_another_key(gateway: SshOstiary) -> None:
 def test_what_a_target_shows(gateway: SshOstiary) -> None:
     target = gateway.sshd.target
     other = make_key(scratch_directory("hk") / "other")
-    gateway.write(targets=[target(), target("web2", host_keys=[public_line(other)]), target("web3", host_keys=[])])
+    dead = target("web5", address="127.0.0.1:1")
+    gateway.write(
+        targets=[target(), target("web2", host_keys=[public_line(other)]), target("web3", host_keys=[]), dead]
+    )
     line = " ".join(public_line(gateway.sshd.host_key).split()[:2])
 
     def trust(name: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -262,6 +265,11 @@ def test_what_a_target_shows(gateway: SshOstiary) -> None:
     assert json.loads(wrong.stdout)["key"] == line
     assert not json.loads(wrong.stdout)["known"]
     assert "there is no SSH target" in trust("web9").stderr
+    for away in (trust("web5"), trust("web5", "--json")):
+        assert away.returncode != 0
+        assert "host_keys" not in away.stdout
+        assert "refuse" in away.stderr, (away.stdout, away.stderr)
+        assert "Traceback" not in away.stderr
 
 
 def test_a_target_with_a_certificate_of_its_host_ca(gateway: SshOstiary, pki: Pki) -> None:
