@@ -65,6 +65,7 @@ def shown(pieces: Pieces, *, typed: bool) -> bytes:
         OutputMasks(cast(Any, corridor), lambda: NO_KEYS, lambda: None),
         show=seen.append,
         later=clock.callLater,
+        now=clock.seconds,
         failed=failures.append,
         typed=typed,
     )

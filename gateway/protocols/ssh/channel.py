@@ -374,10 +374,12 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def _output(self, stream: Stream) -> Output:
         found = self._outputs.get(stream)
         if found is None:
+            loop = asyncio.get_running_loop()
             found = self._outputs[stream] = Output(
                 self._traffic.masks,
                 show=partial(self._show, stream),
-                later=asyncio.get_running_loop().call_later,
+                later=loop.call_later,
+                now=loop.time,
                 failed=self.broken,
                 typed=self._terminal is not None,
             )

@@ -67,6 +67,7 @@ class Output:
 
     show     gets what can be shown, in order
     later    calls a function after so many seconds
+    now      a clock that counts as ``later`` does
     failed   gets what a timer's work raised: nothing more of the output may be shown
     typed    somebody sits at a terminal
     """
@@ -77,12 +78,14 @@ class Output:
         *,
         show: Callable[[bytes], None],
         later: Callable[[float, Callable[[], None]], Timer],
+        now: Callable[[], float],
         failed: Callable[[BaseException], None],
         typed: bool,
     ) -> None:
         self._masks = masks
         self._show = show
         self._later = later
+        self._now = now
         self._failed = failed
         self._typed = typed
         self._policy = masks.policy()
@@ -90,19 +93,28 @@ class Output:
         self._timer: Timer | None = None
         self._flushed = False
         """The timer is for what a flush has held back."""
+        self._due = 0.0
+        self._left: float | None = None
+        """Seconds that the timer had still to go when the output was held."""
         self._held = False
 
     def hold(self, held: bool) -> None:
         """Whether the target is not read now, since the caller doesn't take what there is. No pause of the target's is
-        over then: a caller who stops reading in time would get a value in two pieces."""
+        over then: a caller who stops reading in time would get a value in two pieces. The timer goes on where it
+        stopped, or an output that is silent would wait for the end of one that fills the caller again and again."""
         if held is self._held:
             return
         self._held = held
         if not held:
-            self._watch(TYPED, flushed=False)
+            left, self._left = self._left, None
+            if left is None:
+                self._watch(TYPED, flushed=False)
+            else:
+                self._watch(left, flushed=self._flushed)
         elif self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._left = max(0.0, self._due - self._now())
 
     def feed(self, data: bytes) -> None:
         """More of what the target sends. Raises SessionEnded, and what ``show`` and the vault raise."""
@@ -119,6 +131,7 @@ class Output:
             return
         self._give(self._stream.feed(data))
         if self._timer is None or self._flushed:
+            self._left = None
             self._watch(TYPED, flushed=False)
 
     def close(self) -> None:
@@ -140,6 +153,7 @@ class Output:
             self._timer.cancel()
         pending = not self._held and self._stream is not None and self._stream.pending > 0
         self._timer = self._later(seconds, self._fired) if pending else None
+        self._due = self._now() + seconds if pending else 0.0
         self._flushed = flushed
 
     def _fired(self) -> None:

@@ -35,6 +35,7 @@ class House:
             OutputMasks(cast("Corridor", corridor), lambda: NO_KEYS, self._keep),
             show=self.shown.append,
             later=self.clock.callLater,
+            now=self.clock.seconds,
             failed=self.failures.append,
             typed=typed,
         )
@@ -172,6 +173,18 @@ def test_what_is_held_back_goes_out_when_the_caller_reads_again() -> None:
     assert house.all() == b""
     house.output.hold(False)
     house.clock.advance(TYPED)
+    assert house.all() == b"name? "
+
+
+def test_a_silent_output_does_not_wait_for_one_that_fills_the_caller_again_and_again() -> None:
+    house = House()
+    house.output.feed(b"name? ")
+    for _ in range(31):
+        assert house.all() == b""
+        house.clock.advance(0.001)
+        house.output.hold(True)
+        house.clock.advance(0.1)
+        house.output.hold(False)
     assert house.all() == b"name? "
 
 
