@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -94,6 +95,19 @@ class Jump:
     def ssh(self, *arguments: str, who: str = "alice", outer: str = "", stdin: bytes = b"") -> SshResult:
         command = ["ssh", "-F", str(self.config(who, outer)), "-J", "gateway", *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, timeout=60)
+
+
+def test_the_line_for_other_names_and_for_programs(gateway: SshOstiary) -> None:
+    def line(*options: str) -> str:
+        printed = gateway.cli("ca", "ssh-host", "--config", str(gateway.configuration), *options)
+        assert printed.returncode == 0, printed.stderr
+        return printed.stdout
+
+    key = " ".join(line().split()[2:4])
+    assert line("--hosts", "web*,db1").startswith(f"@cert-authority web*,db1 {key}")
+    told = json.loads(line("--hosts", "web*", "--json"))
+    assert told["hosts"] == "web*"
+    assert key in told["key"]
 
 
 def test_jump(jump: Jump, gateway: SshOstiary) -> None:
