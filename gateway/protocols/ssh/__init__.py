@@ -1,6 +1,7 @@
 """SSH (RFC 4250 to 4254; shared/ssh.md for the traps), on asyncssh, on the reactor's own loop.
 
 algorithms   which ones the gateway speaks
+ciphers      AEAD for asyncssh, with less per packet
 transport    the seam to asyncssh: connections and channels with bounds and backpressure
 startup      what a user name asks for                                             pure
 commands     what a command says: the old scp protocol, secrets in it               pure

@@ -40,11 +40,13 @@ from asyncssh.packet import SSHPacket, SSHPacketLogger, String
 from asyncssh.public_key import decode_ssh_certificate, decode_ssh_public_key
 
 from gateway.model import SshOperation
-from gateway.protocols.ssh import operation
+from gateway.protocols.ssh import ciphers, operation
 from gateway.protocols.ssh.algorithms import SIGNATURE_NAMES
 from gateway.public_keys import of_blob
 
 log = structlog.get_logger()
+
+ciphers.use()
 
 WINDOW: Final = 2 * 2**20
 """Bytes that a peer may send on a channel before we took them: OpenSSH's own, enough for 160 Mbit/s over 100 ms."""
