@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from support.ostiary import Ostiary
-from support.postgres import binaries
+from support.psql import binaries
 
 import gateway
 from bench.measures import Rate

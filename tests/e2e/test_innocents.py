@@ -12,7 +12,8 @@ from support import clients
 from support.clients import JDBC, Command, Query
 from support.ostiary import Ostiary, target_by_certificate
 from support.pki import Pki
-from support.postgres import Postgres, binaries
+from support.postgres import Postgres
+from support.psql import binaries
 from support.ways import Both, Way, same
 
 pytestmark = pytest.mark.e2e

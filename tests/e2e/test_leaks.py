@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 
 import pytest
 from support.leaks import Attempt, Databases, Innocent, Judge, load, run
@@ -34,7 +35,8 @@ def databases(pki: Pki) -> Iterator[Databases]:
     hba += ["local replication all trust"]
     with Postgres(tls=pki.server(file="target"), hba=hba, settings=settings) as server:
         server.run(f"alter role postgres password '{PASSWORD}'")
-        yield Databases(server, CORPUS)
+        with closing(Databases(server, CORPUS)) as made:
+            yield made
 
 
 @pytest.fixture(scope="module")

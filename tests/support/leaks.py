@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import psycopg
 import yaml
 
 from support.postgres import Postgres
@@ -176,19 +177,33 @@ class Databases:
     def __init__(self, server: Postgres, corpus: Corpus) -> None:
         self.server = server
         self._numbers = count(1)
+        self._session = psycopg.connect(server.connection(), autocommit=True)
         server.run(f"create database {TEMPLATE}")
         server.run(corpus.dataset, TEMPLATE)
+
+    def close(self) -> None:
+        self._session.close()
 
     @contextmanager
     def fresh(self, setup: str = "") -> Iterator[str]:
         name = f"leaks_{next(self._numbers)}"
-        self.server.run(f"create database {name} template {TEMPLATE}")
+        self._run(f"create database {name} template {TEMPLATE}")
         try:
             if setup:
                 self.server.run(self.fill(setup, name, {}), name)
             yield name
         finally:
-            self.server.run(f"drop database {name} with (force)")
+            self._run(f"drop database {name} with (force)")
+
+    def _run(self, statement: str) -> None:
+        """In one session, because a psql for each statement takes as long as the copy of a database. An attempt may
+        have ended it."""
+        try:
+            self._session.execute(statement.encode())
+        except psycopg.OperationalError:
+            self._session.close()
+            self._session = psycopg.connect(self.server.connection(), autocommit=True)
+            self._session.execute(statement.encode())
 
     def fill(self, text: str, database: str, lookup: Mapping[str, str]) -> str:
         """``text`` with each <<name>> replaced."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.pki import Issued
 from support.process import Process, accepts, free_port, scratch_directory, unprivileged
-from support.psql import PsqlResult, clean_environment, conninfo, psql
+from support.psql import PsqlResult, binaries, clean_environment, conninfo, psql
 
 USER = "postgres"
 """Who the server runs as when we are root: PostgreSQL refuses to be root."""
@@ -31,14 +31,6 @@ SETTINGS = {
 
 LOCAL_TRUST = "local all all trust"
 HBA = (LOCAL_TRUST, "host all all 127.0.0.1/32 scram-sha-256", "host replication all 127.0.0.1/32 scram-sha-256")
-
-
-def binaries() -> Path:
-    """The newest installed server's directory. Raises FileNotFoundError that says how to mend it."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        raise FileNotFoundError("no PostgreSQL server is installed; run `make debian`")
-    return found[-1].parent
 
 
 class Postgres(Process):

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +21,22 @@ class PsqlResult:
         return [line.split("|") for line in self.stdout.splitlines()]
 
 
+def binaries() -> Path:
+    """The newest installed server's directory. Raises FileNotFoundError that says how to mend it."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        raise FileNotFoundError("no PostgreSQL server is installed; run `make debian`")
+    return found[-1].parent
+
+
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Ours without what libpq would take from it or from the home directory."""
+    """Ours without what libpq would take from it or from the home directory.
+
+    PostgreSQL's clients are found as they are, not as Debian's wrapper in Perl, which takes twice the time of psql.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     environment |= {"PGPASSFILE": "/nonexistent", "PGCONNECT_TIMEOUT": "20", "LC_ALL": "C.UTF-8"}
+    environment |= {"PATH": f"{binaries()}:{os.environ['PATH']}"}
     environment |= {"PGSYSCONFDIR": "/nonexistent", "HOME": "/nonexistent"}
     return environment | dict(extra or {})
 
