@@ -23,6 +23,9 @@ BEFORE: Final = 300
 VALID: Final = 24 * 3600
 """Seconds that it is: a connection looks at it once, when it begins."""
 
+TOGETHER: Final = 128 * 1024
+"""Bytes of the inner connection that wait for the end of the loop's turn at most."""
+
 
 class Hosts:
     """Host keys for names that the gateway answers to in place of the hosts.
@@ -105,19 +108,34 @@ class Within(asyncssh.SSHTCPSession[bytes]):
 
 
 class _ChannelTransport(asyncio.Transport):
-    """A channel, as asyncio's transport."""
+    """A channel, as asyncio's transport.
+
+    What is written in one turn of the loop goes out together: each write by itself would be a packet of the outer
+    connection, or two, and one of the inner's is two writes.
+    """
 
     def __init__(self, channel: TunnelChannel, outer: CallerConnection) -> None:
         super().__init__()
         self._channel = channel
         self._outer = outer
+        self._waiting: list[bytes] = []
+        self._size = 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._outer.get_extra_info(name, default)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._channel.is_open:
-            self._channel.write(bytes(data))
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(bytes(data))
+        self._size += len(data)
+        if self._size >= TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        if waiting and self._channel.is_open:
+            self._channel.write(b"".join(waiting))
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """The channel has its own."""
@@ -132,6 +150,7 @@ class _ChannelTransport(asyncio.Transport):
         return not self._channel.is_open
 
     def close(self) -> None:
+        self._flush()
         self._channel.behind_data(self._channel.close)
 
     def abort(self) -> None:
