@@ -162,7 +162,7 @@ class _Paced(SSHConnection):
         if pkttype != MSG_IGNORE:
             super().send_packet(pkttype, *args, handler=handler)
 
-    def send_data(self, channel: int, data: bytes | bytearray) -> None:
+    def send_data(self, channel: int, data: bytes | bytearray | memoryview) -> None:
         """`send_packet` for MSG_CHANNEL_DATA: asyncssh's would copy it eight times on the way, this does so once. What
         is no matter of course (a key exchange, compression) is left to that."""
         encryption = self._send_encryption
@@ -286,14 +286,17 @@ class _PacedChannel(SSHChannel[bytes]):
 
     def write(self, data: bytes, datatype: int | None = None) -> None:
         connection, channel = cast(_Paced | None, self._conn), self._send_chan
-        waits = (
-            datatype is not None or self._send_buf or self._send_state != "open" or not 0 < len(data) <= self._most()
-        )
-        if waits or channel is None or connection is None or not connection.takes_data:
+        waits = datatype is not None or self._send_buf or self._send_state != "open"
+        if waits or connection is None or channel is None:
             super().write(data, datatype)
             return
-        self._send_window -= len(data)
-        connection.send_data(channel, data)
+        rest = memoryview(data)
+        while connection.takes_data and (size := min(len(rest), self._most())) > 0:
+            self._send_window -= size
+            connection.send_data(channel, rest[:size])
+            rest = rest[size:]
+        if rest:
+            super().write(bytes(rest))
 
     def _most(self) -> int:
         """Bytes that the peer takes in one packet now."""
