@@ -61,12 +61,10 @@ _SPACE: Final = re.compile(rb"[\x00-\x20]")
 _LAST_WORD: Final = re.compile(rb"(?:[0-9]{2,} )*\S*\Z")
 """With the groups of digits before it: numbers go on behind one space. A prompt ends in a space, so it has none."""
 
-_LAST_GROUPS: Final = re.compile(
-    rb"(?:(?<![0-9A-Za-z])[+(]{0,2}(?:[A-Za-z]{2})?[0-9][0-9()./-]{0,16}"
-    rb"(?: (?:[0-9A-Z()./-]{1,16}|[a-z]{0,4}[0-9][0-9a-z]{0,4})){0,12} )\S*\Z"
-)
-"""What is written in groups behind one space each, of letters, too: an IBAN, a phone number. Words behind a number look
-the same, which is why only a patient flush looks for them."""
+_FIRST_GROUP: Final = re.compile(rb"(?<![0-9A-Za-z])[+(]{0,2}(?:[A-Za-z]{2})?[0-9][0-9()./-]{0,16}\Z")
+_GROUP: Final = re.compile(rb"[0-9A-Z()./-]{1,16}|[a-z]{0,4}[0-9][0-9a-z]{0,4}")
+MAX_GROUPS: Final = 12
+"""Behind the first."""
 
 
 class _Span(NamedTuple):
@@ -370,10 +368,28 @@ def _stricter(one: Method | None, other: Method | None) -> Method | None:
     return min(one, other, key=lambda method: (method.strictness, method.keep_first))
 
 
+def _last_groups(tail: bytes) -> bytes:
+    """The end of ``tail`` that is written in groups behind one space each, of letters, too: an IBAN, a phone number.
+    Words behind a number look the same, which is why only a patient flush looks for them."""
+    *groups, last = tail.split(b" ")
+    if last and last.split() != [last]:
+        return b""
+    size, most = len(last), 0
+    for group in groups[: -MAX_GROUPS - 2 : -1]:
+        first = _FIRST_GROUP.search(group)
+        if first is not None:
+            most = size + 1 + len(first.group())
+        if _GROUP.fullmatch(group) is None:
+            break
+        size += 1 + len(group)
+    return tail[len(tail) - most :] if most else b""
+
+
 def _beginning(tail: bytes, *, any_word: bool) -> int:
     """Bytes at the end of ``tail`` that look like the beginning of a value: digits, an address, a token; any word, and
     groups that a number begins."""
-    found = (_LAST_GROUPS.search(tail) if any_word else None) or _LAST_WORD.search(tail)
-    word = b"" if found is None else found.group()
+    word = _last_groups(tail) if any_word else b""
+    if not word and (found := _LAST_WORD.search(tail)) is not None:
+        word = found.group()
     digits = len(word) - len(word.translate(None, b"0123456789"))
     return len(word) if any_word or digits > 1 or b"@" in word or len(word) >= LONG_WORD else 0
