@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 import asyncssh
@@ -60,29 +61,36 @@ class Guest(Protocol):
         """Makes the connection within a channel to ``target``. Raises ChannelOpenError."""
 
 
-class Lobby:
-    """One connection's."""
+class Delayed(Protocol):
+    """What a reactor's ``callLater`` gives."""
 
-    def __init__(self, connection: CallerConnection, guest: Guest) -> None:
+    def active(self) -> object: ...
+
+    def cancel(self) -> object: ...
+
+
+class Lobby:
+    """One connection's. ``later`` calls a function after so many seconds."""
+
+    def __init__(
+        self, connection: CallerConnection, guest: Guest, later: Callable[[float, Callable[[], None]], Delayed]
+    ) -> None:
+        self.later = later
         self._connection = connection
         self._guest = guest
         self._jumps: set[TunnelChannel] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._watch()
-
-    def _watch(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)
+        self._timer = later(IDLE, self._look)
 
     def _look(self) -> None:
         if self._connection._channels:
-            self._watch()
+            self._timer = self.later(IDLE, self._look)
         else:
             self._connection.disconnect(asyncssh.DISC_BY_APPLICATION, "nothing was asked for")
 
     def close(self) -> None:
         """The caller left, or a session has begun."""
-        if self._timer is not None:
+        if self._timer.active():
             self._timer.cancel()
         for task in tuple(self._tasks):
             if task is not asyncio.current_task():
@@ -209,11 +217,12 @@ class Menu(asyncssh.SSHServerSession[bytes]):
         self._say(menu.listing(ways))
         for _ in range(TRIES):
             self._say(menu.PROMPT)
+            timer = self._lobby.later(ANSWER, partial(self._settle, ""))
             try:
-                async with asyncio.timeout(ANSWER):
-                    answer = await self._answer()
-            except TimeoutError:
-                break
+                answer = await self._answer()
+            finally:
+                if timer.active():
+                    timer.cancel()
             if not answer or self._is_gone():
                 break
             try:

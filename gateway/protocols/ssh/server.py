@@ -358,7 +358,7 @@ class Caller(asyncssh.SSHServer):
         if mine >= rules.per_principal or service.lobbies.total() >= rules.sessions:
             raise TooManySessions("too many connections without a target", hint="Close one of them.")
         service.lobbies[principal.name] += 1
-        self._lobby = Lobby(connection, self)
+        self._lobby = Lobby(connection, self, service.reactor.callLater)
         self._login_over()
         service.logins += 1
 
