@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import asyncssh
 import pytest
 from support.sshd import make_key, public_line
 
@@ -204,6 +205,16 @@ def test_certificates_that_are_refused(ca: Ca, arguments: tuple[str, ...], princ
     if principals is None:
         # Good for any name, so for none; not saved by a key id either.
         assert "no principal" in why(ca.section(name_from="key_id"), key)
+
+
+def test_a_comma_makes_no_two_names_of_one(ca: Ca) -> None:
+    """CVE-2026-35414."""
+    assert "a comma" in why(ca.section(name_from="key_id"), ca.sign(key_id="alice,root"))
+    signer = asyncssh.read_private_key(str(ca.key))
+    made = signer.generate_user_certificate(
+        asyncssh.generate_private_key("ssh-ed25519"), "one", principals=["alice,root"], valid_before=2_000_000_000
+    )
+    assert "a comma" in why(ca.section(), parse_public_key(made.export_certificate().decode()))
 
 
 def test_restrictions(ca: Ca) -> None:
