@@ -143,7 +143,12 @@ def forwarding(
         yield client
     finally:
         client.send_signal(signal.SIGTERM)
-        client.communicate(timeout=20)
+        try:
+            client.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            # One that comes right before OpenSSH's client waits is not seen until something else happens.
+            client.kill()
+            client.communicate()
 
 
 def fetched(port: int, path: str = "file") -> bytes:

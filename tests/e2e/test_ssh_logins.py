@@ -109,7 +109,9 @@ def gateway(pki: Pki, sshd: Sshd, ca: Ca) -> Iterator[SshOstiary]:
 
 
 def last(gateway: SshOstiary, event: str) -> dict[str, Any]:
-    return next(each for each in reversed(gateway.audit_events()) if each.get("unmapped", {}).get("event") == event)
+    """Empty while there is none."""
+    events = reversed(gateway.audit_events())
+    return next((each for each in events if each.get("unmapped", {}).get("event") == event), {})
 
 
 # --- certificates ---
