@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -22,17 +23,24 @@ START_SECONDS = 30.0
 
 POLL_SECONDS = 0.02
 
+LOWEST_PORT = 15_000
+"""Services that a machine may have are below."""
+
 
 class StartFailed(Exception):
     """The server ended, or wasn't ready in time; the message holds the end of its log."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody has right now. It is below those that the kernel gives to clients: one of
+    these would be a connection's of somebody else's before it is listened on."""
+    clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    above = max(clients, LOWEST_PORT + 10_000)
+    while True:
+        port = secrets.choice(range(LOWEST_PORT, above))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
